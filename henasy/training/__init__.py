@@ -1,0 +1,1 @@
+"""Training: configuration, schedule, data, the trainer, and the recipe of henasy-tiny."""

@@ -1,0 +1,80 @@
+"""What a training run stores so that it goes on exactly where it stopped."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from henasy.errors import CheckpointError
+from henasy.training.config import TrainConfig
+
+_PREFIX = "step-"
+
+
+class SavedState(NamedTuple):
+    """A training checkpoint as read back."""
+
+    step: int
+    """Optimiser steps done."""
+    config: TrainConfig
+    model: dict[str, torch.Tensor]
+    optimizer: dict[str, Any]
+    scaler: dict[str, Any]
+
+
+def save_state(
+    folder: Path,
+    *,
+    step: int,
+    config: TrainConfig,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    num_kept: int = 2,
+) -> Path:
+    """Writes `folder/step-N` under a temporary name, syncs and renames it, then prunes old ones."""
+    final = folder / f"{_PREFIX}{step:08d}"
+    temporary = folder / f".writing-{step:08d}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    tensors = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "scaler": scaler.state_dict()}
+    for name, content in tensors.items():
+        with (temporary / f"{name}.pt").open("wb") as stream:
+            torch.save(content, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+    (temporary / "train.json").write_text(json.dumps({"step": step, "config": config.to_dict()}, indent=2))
+    shutil.rmtree(final, ignore_errors=True)
+    os.replace(temporary, final)
+    for old in _states(folder)[:-num_kept]:
+        shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def load_latest_state(folder: Path, *, device: torch.device) -> SavedState | None:
+    """The newest complete checkpoint of a run, or None when there is none.
+
+    Raises:
+        CheckpointError: the newest checkpoint cannot be read.
+    """
+    states = _states(folder)
+    if not states:
+        return None
+    newest = states[-1]
+    try:
+        about = json.loads((newest / "train.json").read_text())
+        parts = {
+            name: torch.load(newest / f"{name}.pt", map_location=device, weights_only=True)
+            for name in ("model", "optimizer", "scaler")
+        }
+        return SavedState(step=int(about["step"]), config=TrainConfig.from_dict(about["config"]), **parts)
+    except (OSError, RuntimeError, KeyError, ValueError, EOFError) as error:
+        raise CheckpointError(f"{newest}: training checkpoint cannot be read ({error})") from error
+
+
+def _states(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob(f"{_PREFIX}*") if path.is_dir())
