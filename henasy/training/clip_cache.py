@@ -1,0 +1,208 @@
+"""A rendered archive's narrated clips as memory-mapped arrays, so that a training step reads no video.
+
+    frames.npy      (N, F, C, C, 3) uint8, RGB, centre crop at C px; F moments spread over the clip
+    boxes.npy       (N, F, 4, 4) float32, xyxy as shares of that crop: left hand, right hand, handled object, another object
+    box_nouns.npy   (N, F, 4) int16, row of the box's noun in the archive's noun taxonomy; -1 where there is no box
+    clips.parquet   one row per clip: video, span, sentence, verb phrase, noun and verb rows
+
+N clips, F moments, C crop size in px. A video's rows are contiguous.
+"""
+
+import csv
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from henasy.errors import AnnotationError, VideoError
+from henasy.scenes.truth import Truth
+from henasy.video.clips import RefusedClips, read_clips
+from henasy.video.plan import frame_times
+from henasy.video.preprocess import PreprocessSpec, preprocess
+
+NUM_BOXES = 4
+_COLUMNS = ("video_uid", "clip_start", "clip_end", "clip_text", "verb_phrase", "noun", "verb", "object_id")
+
+
+class Narration(NamedTuple):
+    """One row of an archive's narrations, as training needs it."""
+
+    video_uid: str
+    start_s: float
+    end_s: float
+    text: str
+    verb_phrase: str
+    noun: str
+    verb: str
+    object_id: int
+
+
+def read_narrations(archive: Path) -> list[Narration]:
+    """The archive's narrations in file order.
+
+    Raises:
+        AnnotationError: a column is missing.
+    """
+    path = archive / "narrations.csv"
+    with path.open(newline="") as stream:
+        reader = csv.DictReader(stream, delimiter="\t")
+        missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
+        if missing:
+            raise AnnotationError(f"{path}: missing columns {missing}; it has {reader.fieldnames}")
+        return [
+            Narration(
+                row["video_uid"],
+                float(row["clip_start"]),
+                float(row["clip_end"]),
+                row["clip_text"],
+                row["verb_phrase"],
+                row["noun"],
+                row["verb"],
+                int(row["object_id"]),
+            )
+            for row in reader
+        ]
+
+
+def read_taxonomy_labels(archive: Path, kind: str) -> list[str]:
+    """Labels of the archive's noun or verb taxonomy, in row order."""
+    with (archive / "taxonomy" / f"{kind}_taxonomy.csv").open(newline="") as stream:
+        return [row["label"] for row in csv.DictReader(stream)]
+
+
+def build_clip_cache(
+    archive: Path, folder: Path, *, crop_px: int, num_moments: int, num_workers: int = 2
+) -> int:
+    """Writes the arrays of every narrated clip of an archive; an existing complete cache is left as it is.
+
+    Returns:
+        Number of clips.
+
+    Raises:
+        VideoError: a clip of the archive cannot be decoded.
+    """
+    if (folder / "cache.json").exists():
+        return int(json.loads((folder / "cache.json").read_text())["num_clips"])
+    narrations = sorted(read_narrations(archive), key=lambda n: (n.video_uid, n.start_s))
+    folder.mkdir(parents=True, exist_ok=True)
+    shape = (len(narrations), num_moments)
+    _create(folder / "frames.npy", (*shape, crop_px, crop_px, 3), "uint8")
+    _create(folder / "boxes.npy", (*shape, NUM_BOXES, 4), "float32")
+    _create(folder / "box_nouns.npy", (*shape, NUM_BOXES), "int16")
+    nouns = {label: row for row, label in enumerate(read_taxonomy_labels(archive, "noun"))}
+    verbs = {label: row for row, label in enumerate(read_taxonomy_labels(archive, "verb"))}
+    jobs = [(archive, folder, first, rows, nouns) for first, rows in _by_video(narrations)]
+    with ProcessPoolExecutor(num_workers, mp_context=get_context("spawn")) as pool:
+        for done in pool.map(_fill_video, jobs):
+            assert done
+    _write_table(folder / "clips.parquet", narrations, nouns, verbs)
+    about = {
+        "num_clips": len(narrations),
+        "crop_px": crop_px,
+        "num_moments": num_moments,
+        "nouns": list(nouns),
+        "verbs": list(verbs),
+    }
+    temporary = folder / "cache.json.tmp"
+    temporary.write_text(json.dumps(about, indent=2))
+    os.replace(temporary, folder / "cache.json")
+    return len(narrations)
+
+
+def _create(path: Path, shape: tuple[int, ...], dtype: str) -> None:
+    np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape).flush()
+
+
+def _by_video(narrations: list[Narration]) -> Iterator[tuple[int, list[Narration]]]:
+    first = 0
+    for row in range(1, len(narrations) + 1):
+        if row == len(narrations) or narrations[row].video_uid != narrations[first].video_uid:
+            yield first, narrations[first:row]
+            first = row
+
+
+def _fill_video(job: tuple[Path, Path, int, list[Narration], dict[str, int]]) -> bool:
+    archive, folder, first, narrations, nouns = job
+    frames = np.load(folder / "frames.npy", mmap_mode="r+")
+    num_moments, crop_px = frames.shape[1], frames.shape[2]
+    spec = PreprocessSpec(image_px=crop_px, mean=(0.0,) * 3, std=(1.0,) * 3, is_antialiased=True)
+    video = archive / "videos" / f"{narrations[0].video_uid}.mp4"
+    spans = np.array([(n.start_s, n.end_s) for n in narrations])
+    for part in read_clips(video, spans, num_moments):
+        if isinstance(part, RefusedClips):
+            raise VideoError(f"{video}: clips {part.rows} refused: {part.reason}")
+        small = preprocess(part.frames, spec).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
+        frames[first + part.clip_rows] = small[part.frame_rows]
+    _fill_boxes(archive, folder, first, narrations, nouns, frame_times(spans, num_moments))
+    frames.flush()
+    return True
+
+
+def _fill_boxes(
+    archive: Path,
+    folder: Path,
+    first: int,
+    narrations: list[Narration],
+    nouns: dict[str, int],
+    times_s: NDArray[np.float64],
+) -> None:
+    boxes = np.load(folder / "boxes.npy", mmap_mode="r+")
+    box_nouns = np.load(folder / "box_nouns.npy", mmap_mode="r+")
+    truth = Truth.open(archive, narrations[0].video_uid)
+    for row, narration in enumerate(narrations):
+        for moment, time_s in enumerate(times_s[row]):
+            chosen, labels = moment_boxes(truth, float(time_s), narration.object_id, nouns)
+            boxes[first + row, moment] = chosen
+            box_nouns[first + row, moment] = labels
+    boxes.flush()
+    box_nouns.flush()
+
+
+def moment_boxes(
+    truth: Truth, time_s: float, handled: int, nouns: dict[str, int]
+) -> tuple[NDArray[np.float32], NDArray[np.int16]]:
+    """The at most four boxes of one moment, as a detector of hands and active objects would give them.
+
+    Args:
+        handled: instance id of the object that the narration is about.
+        nouns: taxonomy row of each noun.
+
+    Returns:
+        (4, 4) xyxy as shares of the centre crop, and (4,) noun rows with -1 for an absent box. Order: left hand,
+        right hand, handled object, the largest other object. A box is absent when under 30 % of it is in the crop.
+    """
+    boxes = np.zeros((NUM_BOXES, 4), np.float32)
+    labels = np.full(NUM_BOXES, -1, np.int16)
+    others: list[tuple[float, NDArray[np.float32], int]] = []
+    side = min(truth.height_px, truth.width_px)
+    origin = np.array([(truth.width_px - side) / 2, (truth.height_px - side) / 2] * 2)
+    for instance, box_px in truth.boxes_at(time_s).items():
+        noun = truth.nouns[instance]
+        cropped = np.clip((np.asarray(box_px, float) - origin) / side, 0, 1).astype(np.float32)
+        area = float(np.prod(cropped[2:] - cropped[:2]))
+        full = max(float(np.prod(np.asarray(box_px[2:]) - np.asarray(box_px[:2]))) / side**2, 1e-9)
+        if noun not in nouns or area < 0.3 * full:
+            continue
+        slot = {"left hand": 0, "right hand": 1}.get(noun, 2 if instance == handled else None)
+        if slot is None:
+            others.append((area, cropped, nouns[noun]))
+        else:
+            boxes[slot], labels[slot] = cropped, nouns[noun]
+    if others:
+        _, boxes[3], labels[3] = max(others, key=lambda other: other[0])
+    return boxes, labels
+
+
+def _write_table(path: Path, narrations: list[Narration], nouns: dict[str, int], verbs: dict[str, int]) -> None:
+    columns = {name: [getattr(n, name) for n in narrations] for name in Narration._fields}
+    columns["noun_row"] = [nouns[n.noun] for n in narrations]
+    columns["verb_row"] = [verbs[n.verb] for n in narrations]
+    pq.write_table(pa.table(columns), path)

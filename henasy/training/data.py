@@ -1,0 +1,172 @@
+"""Batches of narrated clips with hard negatives, boxes, nouns and verb phrases, from a clip cache.
+
+B anchors of a micro-batch, T frames, S image size in px, L tokens, N nouns and V verbs of the taxonomy. Each batch
+holds 2B rows: the anchors, then one hard negative per anchor from the same video and at most 60 s away.
+Source: EgoVLP batch formation (showlab/EgoVLP trainer/trainer_egoclip.py).
+"""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+
+from henasy.errors import ConfigError
+from henasy.text.tokenizer import Tokenizer
+from henasy.training.clip_cache import NUM_BOXES
+from henasy.training.config import TrainConfig
+
+NEIGHBOUR_S = 60.0
+
+
+class TrainBatch(NamedTuple):
+    """What one micro-batch trains on; rows are the anchors, then their hard negatives."""
+
+    frames: torch.Tensor
+    """(2B, T, 3, S, S) float32, normalised."""
+    tokens: torch.Tensor
+    """(2B, L) int64: a wording of the narration."""
+    nouns: torch.Tensor
+    """(2B, N) float32, multi-hot."""
+    verbs: torch.Tensor
+    """(2B, V) float32, multi-hot."""
+    noun_rows: torch.Tensor
+    """(2B,) int64: the narrated noun."""
+    verb_rows: torch.Tensor
+    """(2B,) int64: the narrated verb."""
+    phrase_tokens: torch.Tensor
+    """(2B, L) int64: the verb phrase."""
+    phrase_ids: torch.Tensor
+    """(2B,) int64: equal for equal phrases."""
+    boxes: torch.Tensor
+    """(2B, T, 4, 4) float32, xyxy as shares of the frame."""
+    box_nouns: torch.Tensor
+    """(2B, T, 4) int64, -1 where there is no box."""
+
+
+class ClipCache:
+    """A clip cache on disk, opened for reading; see `clip_cache`."""
+
+    def __init__(self, folder: Path) -> None:
+        about = json.loads((folder / "cache.json").read_text())
+        self.nouns: list[str] = about["nouns"]
+        self.verbs: list[str] = about["verbs"]
+        self.crop_px: int = about["crop_px"]
+        self.num_moments: int = about["num_moments"]
+        self.frames = np.load(folder / "frames.npy", mmap_mode="r")
+        self.boxes = np.load(folder / "boxes.npy", mmap_mode="r")
+        self.box_nouns = np.load(folder / "box_nouns.npy", mmap_mode="r")
+        table = pq.read_table(folder / "clips.parquet").to_pydict()
+        self.texts: list[str] = table["text"]
+        self.verb_phrases: list[str] = table["verb_phrase"]
+        self.video_uids: list[str] = table["video_uid"]
+        self.starts_s = np.array(table["start_s"])
+        self.noun_rows = np.array(table["noun_row"])
+        self.verb_rows = np.array(table["verb_row"])
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def neighbours(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """For each clip the first and one past the last row of its video within a minute of it."""
+        _, video = np.unique(np.array(self.video_uids), return_inverse=True)
+        key = video * 1e7 + self.starts_s
+        first = np.searchsorted(key, np.maximum(key - NEIGHBOUR_S, video * 1e7), side="left")
+        last = np.searchsorted(key, np.minimum(key + NEIGHBOUR_S, (video + 1) * 1e7 - 1), side="right")
+        return first, last
+
+
+def bare(text: str) -> str:
+    """A narration without its leading "#C C"."""
+    return text.removeprefix("#C C ").strip()
+
+
+class CacheBatches:
+    """Batches of a cache: those of a step depend on (seed, step) alone."""
+
+    def __init__(
+        self,
+        cache: ClipCache,
+        tokenizer: Tokenizer,
+        config: TrainConfig,
+        *,
+        image_px: int,
+        num_frames: int,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+    ) -> None:
+        if cache.num_moments % num_frames:
+            raise ConfigError(f"num_frames is {num_frames}; it must divide the cache's {cache.num_moments}")
+        if image_px > cache.crop_px:
+            raise ConfigError(f"image_px is {image_px}; the cache's crop is {cache.crop_px} px")
+        if config.batch_size > len(cache):
+            raise ConfigError(f"batch_size is {config.batch_size}; the cache has {len(cache)} clips")
+        self.cache, self.config = cache, config
+        self.image_px, self.num_frames = image_px, num_frames
+        self.mean = torch.tensor(mean).view(1, 1, 3, 1, 1)
+        self.std = torch.tensor(std).view(1, 1, 3, 1, 1)
+        self.first, self.last = cache.neighbours()
+        wordings = [cache.texts, [bare(text) for text in cache.texts], cache.verb_phrases]
+        self.wordings = np.stack([tokenizer.encode_batch(texts) for texts in wordings])
+        _, self.phrase_ids = np.unique(np.array(cache.verb_phrases), return_inverse=True)
+
+    def batch(self, step: int, part: int, device: torch.device) -> TrainBatch:
+        """Micro-batch `part` of optimiser step `step`."""
+        rng = np.random.default_rng((self.config.seed, step, part))
+        anchors = self._anchors(step, part)
+        rows = np.concatenate([anchors, self._hard_negatives(anchors, rng)])
+        frames, boxes, box_nouns = self._views(rows, rng)
+        wording = rng.choice(3, size=len(rows), p=(0.6, 0.2, 0.2))
+        noun_rows, verb_rows = self.cache.noun_rows[rows], self.cache.verb_rows[rows]
+        batch = TrainBatch(
+            frames=(torch.from_numpy(frames).permute(0, 1, 4, 2, 3).float() - self.mean) / self.std,
+            tokens=torch.from_numpy(self.wordings[wording, rows]),
+            nouns=torch.from_numpy(np.eye(len(self.cache.nouns), dtype=np.float32)[noun_rows]),
+            verbs=torch.from_numpy(np.eye(len(self.cache.verbs), dtype=np.float32)[verb_rows]),
+            noun_rows=torch.from_numpy(noun_rows),
+            verb_rows=torch.from_numpy(verb_rows),
+            phrase_tokens=torch.from_numpy(self.wordings[2, rows]),
+            phrase_ids=torch.from_numpy(self.phrase_ids[rows]),
+            boxes=torch.from_numpy(boxes),
+            box_nouns=torch.from_numpy(box_nouns.astype(np.int64)),
+        )
+        return TrainBatch(*(tensor.to(device, non_blocking=True) for tensor in batch))
+
+    def _anchors(self, step: int, part: int) -> NDArray[np.int64]:
+        """The step's clips: every clip once per epoch, in an order drawn anew for each."""
+        size = self.config.batch_size // self.config.num_micro_batches
+        position = step * self.config.batch_size + part * size + np.arange(size)
+        epochs = position // len(self.cache)
+        orders = {
+            int(epoch): np.random.default_rng((self.config.seed, 7, int(epoch))).permutation(len(self.cache))
+            for epoch in np.unique(epochs)
+        }
+        return np.array([orders[int(e)][p % len(self.cache)] for e, p in zip(epochs, position, strict=True)])
+
+    def _hard_negatives(self, anchors: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+        """Another clip near each anchor; the anchor itself when it is alone in its minute."""
+        first, count = self.first[anchors], (self.last - self.first)[anchors]
+        offset = (rng.random(len(anchors)) * np.maximum(count - 1, 1)).astype(np.int64)
+        picked = first + offset
+        return np.where(count > 1, np.where(picked >= anchors, picked + 1, picked), anchors)
+
+    def _views(
+        self, rows: NDArray[np.int64], rng: np.random.Generator
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int16]]:
+        """A random moment from each of T equal parts and a random crop, the same in all frames of a clip."""
+        per_frame, room = self.cache.num_moments // self.num_frames, self.cache.crop_px - self.image_px
+        frames = np.empty((len(rows), self.num_frames, self.image_px, self.image_px, 3), np.uint8)
+        boxes = np.empty((len(rows), self.num_frames, NUM_BOXES, 4), np.float32)
+        nouns = np.empty((len(rows), self.num_frames, NUM_BOXES), np.int16)
+        for out, row in enumerate(rows):
+            moments = np.arange(self.num_frames) * per_frame + rng.integers(per_frame, size=self.num_frames)
+            x, y = rng.integers(room + 1, size=2)
+            crop = self.cache.frames[row, :, y : y + self.image_px, x : x + self.image_px]
+            frames[out] = crop[moments]
+            shifted = self.cache.boxes[row, moments] * self.cache.crop_px - np.array([x, y, x, y])
+            boxes[out] = np.clip(shifted / self.image_px, 0, 1)
+            nouns[out] = self.cache.box_nouns[row, moments]
+        return frames, boxes, nouns
