@@ -201,7 +201,9 @@ def moment_boxes(
     return boxes, labels
 
 
-def _write_table(path: Path, narrations: list[Narration], nouns: dict[str, int], verbs: dict[str, int]) -> None:
+def _write_table(
+    path: Path, narrations: list[Narration], nouns: dict[str, int], verbs: dict[str, int]
+) -> None:
     columns = {name: [getattr(n, name) for n in narrations] for name in Narration._fields}
     columns["noun_row"] = [nouns[n.noun] for n in narrations]
     columns["verb_row"] = [verbs[n.verb] for n in narrations]

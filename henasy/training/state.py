@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,7 +42,11 @@ def save_state(
     temporary = folder / f".writing-{step:08d}"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    tensors = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "scaler": scaler.state_dict()}
+    tensors = {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "scaler": scaler.state_dict(),
+    }
     for name, content in tensors.items():
         with (temporary / f"{name}.pt").open("wb") as stream:
             torch.save(content, stream)
@@ -72,7 +77,7 @@ def load_latest_state(folder: Path, *, device: torch.device) -> SavedState | Non
             for name in ("model", "optimizer", "scaler")
         }
         return SavedState(step=int(about["step"]), config=TrainConfig.from_dict(about["config"]), **parts)
-    except (OSError, RuntimeError, KeyError, ValueError, EOFError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise CheckpointError(f"{newest}: training checkpoint cannot be read ({error})") from error
 
 

@@ -164,7 +164,8 @@ class Trainer(Generic[Batch]):
         return torch.autocast(self.device.type, dtype=dtype, enabled=is_mixed)
 
     def _refuse_non_finite(self, step: int, values: Mapping[str, torch.Tensor]) -> None:
-        bad = {name: float(value) for name, value in values.items() if not math.isfinite(float(value))}
+        shown = {name: float(value.detach()) for name, value in values.items()}
+        bad = {name: value for name, value in shown.items() if not math.isfinite(value)}
         if bad:
             self.optimizer.zero_grad(set_to_none=True)
             raise TrainingError(f"step {step}: not finite: {bad}; the step was not applied")
@@ -185,9 +186,7 @@ class Trainer(Generic[Batch]):
             scaler=self.scaler,
         )
 
-    def _line(
-        self, done: int, values: Mapping[str, float], rates: Mapping[str, float], step_s: float
-    ) -> str:
+    def _line(self, done: int, values: Mapping[str, float], rates: Mapping[str, float], step_s: float) -> str:
         left_min = (self.config.num_steps - done) * step_s / 60
         shown = "  ".join(f"{k} {v:.4g}" for k, v in (*values.items(), *rates.items()))
         return f"step {done}/{self.config.num_steps}  {shown}  left {left_min:.0f} min"
