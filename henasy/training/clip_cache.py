@@ -1,7 +1,7 @@
 """A rendered archive's narrated clips as memory-mapped arrays, so that a training step reads no video.
 
     frames.npy      (N, F, C, C, 3) uint8, RGB, centre crop at C px; F moments spread over the clip
-    boxes.npy       (N, F, 4, 4) float32, xyxy as shares of that crop: left hand, right hand, handled object, another object
+    boxes.npy       (N, F, 4, 4) float32, xyxy as shares of that crop: left hand, right hand, handled, another object
     box_nouns.npy   (N, F, 4) int16, row of the box's noun in the archive's noun taxonomy; -1 where there is no box
     clips.parquet   one row per clip: video, span, sentence, verb phrase, noun and verb rows
 
@@ -78,9 +78,7 @@ def read_taxonomy_labels(archive: Path, kind: str) -> list[str]:
         return [row["label"] for row in csv.DictReader(stream)]
 
 
-def build_clip_cache(
-    archive: Path, folder: Path, *, crop_px: int, num_moments: int, num_workers: int = 2
-) -> int:
+def build_clip_cache(archive: Path, folder: Path, *, crop_px: int, num_moments: int, num_workers: int = 2) -> int:
     """Writes the arrays of every narrated clip of an archive; an existing complete cache is left as it is.
 
     Returns:
@@ -201,9 +199,7 @@ def moment_boxes(
     return boxes, labels
 
 
-def _write_table(
-    path: Path, narrations: list[Narration], nouns: dict[str, int], verbs: dict[str, int]
-) -> None:
+def _write_table(path: Path, narrations: list[Narration], nouns: dict[str, int], verbs: dict[str, int]) -> None:
     columns = {name: [getattr(n, name) for n in narrations] for name in Narration._fields}
     columns["noun_row"] = [nouns[n.noun] for n in narrations]
     columns["verb_row"] = [verbs[n.verb] for n in narrations]

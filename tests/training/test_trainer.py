@@ -166,9 +166,7 @@ def test_optimizer_decays_matrices_only() -> None:
 
 def test_log_cuts_lines_past_the_resumed_step_and_survives_a_torn_line(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
-    path.write_text(
-        "".join(json.dumps({"step": s, "loss": 1.0}) + "\n" for s in range(4)) + '{"step": 4, "lo'
-    )
+    path.write_text("".join(json.dumps({"step": s, "loss": 1.0}) + "\n" for s in range(4)) + '{"step": 4, "lo')
     log = TrainLog(path, resume_step=2)
     log.write(2, {"loss": math.inf})
     assert read_log(path) == [{"step": 0, "loss": 1.0}, {"step": 1, "loss": 1.0}, {"step": 2, "loss": None}]
