@@ -1,0 +1,139 @@
+"""EPIC-KITCHENS-100 retrieval annotations: the clips, their classes, and which clip stands for each sentence."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from henasy.errors import NotFoundError
+from henasy.evaluation.csv_table import TableRow, read_table
+
+TEST_FILE = "EPIC_100_retrieval_test.csv"
+SENTENCE_FILE = "EPIC_100_retrieval_test_sentence.csv"
+
+_CLIP_COLUMNS = (
+    "narration_id",
+    "video_id",
+    "start_timestamp",
+    "stop_timestamp",
+    "narration",
+    "verb_class",
+    "all_noun_classes",
+)
+_TIMESTAMP = re.compile(r"(\d{1,3}):([0-5]\d):([0-5]\d(?:\.\d+)?)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpicClip:
+    """One row of the test file."""
+
+    narration_id: str
+    video_id: str
+    start_s: float
+    stop_s: float
+    narration: str
+    verb_class: int
+    noun_classes: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpicRetrieval:
+    """The retrieval test set: V clips and S sentences."""
+
+    clips: tuple[EpicClip, ...]
+    """In the order of the test file."""
+    sentence_rows: NDArray[np.int64]
+    """(S,) for each sentence the row of `clips` with its narration id."""
+    num_other_wordings: int
+    """Sentences whose own narration column differs from that clip's; the published file has 6, shifted by a row."""
+
+    @property
+    def texts(self) -> list[str]:
+        """The text of every sentence: the narration of its clip, not the sentence file's own column."""
+        return [self.clips[row].narration for row in self.sentence_rows]
+
+
+def load_epic_retrieval(folder: Path) -> EpicRetrieval:
+    """The test set of an EPIC-KITCHENS-100 annotation folder.
+
+    The two files may lie in `folder` or in its `retrieval_annotations`, as in the published repository.
+
+    Raises:
+        NotFoundError: if a file is missing.
+        AnnotationError: if a column is missing, a value is out of range, or a narration id is repeated or unknown.
+
+    Source: PROTOCOLS section 3.2.
+    """
+    base = _folder_of(folder)
+    rows = read_table(base / TEST_FILE, _CLIP_COLUMNS)
+    row_of: dict[str, int] = {}
+    for index, row in enumerate(rows):
+        if row_of.setdefault(row.text("narration_id"), index) != index:
+            raise row.error("narration_id", "different in every row")
+    clips = tuple(_clip(row) for row in rows)
+    sentences = read_table(base / SENTENCE_FILE, ("narration_id", "narration"))
+    sentence_rows = np.array([_clip_row(sentence, row_of) for sentence in sentences], np.int64)
+    num_other = sum(
+        sentence["narration"] != clips[row].narration for sentence, row in zip(sentences, sentence_rows, strict=True)
+    )
+    return EpicRetrieval(clips=clips, sentence_rows=sentence_rows, num_other_wordings=num_other)
+
+
+def parse_timestamp(text: str) -> float | None:
+    """Seconds of `HH:MM:SS.ss`, or None for any other text."""
+    match = _TIMESTAMP.fullmatch(text.strip())
+    if match is None:
+        return None
+    hours, minutes, seconds = match.groups()
+    return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
+
+
+def _folder_of(folder: Path) -> Path:
+    candidates = (folder, folder / "retrieval_annotations")
+    for candidate in candidates:
+        if (candidate / TEST_FILE).is_file():
+            return candidate
+    raise NotFoundError(f"no {TEST_FILE} in {' or '.join(map(str, candidates))}")
+
+
+def _clip(row: TableRow) -> EpicClip:
+    start_s, stop_s = _time_s(row, "start_timestamp"), _time_s(row, "stop_timestamp")
+    if stop_s <= start_s:
+        raise row.error("stop_timestamp", f"after start_timestamp {row['start_timestamp']!r}")
+    return EpicClip(
+        narration_id=row["narration_id"],
+        video_id=row.text("video_id"),
+        start_s=start_s,
+        stop_s=stop_s,
+        narration=row.text("narration"),
+        verb_class=row.integer("verb_class"),
+        noun_classes=_classes(row, "all_noun_classes"),
+    )
+
+
+def _time_s(row: TableRow, column: str) -> float:
+    seconds = parse_timestamp(row[column])
+    if seconds is None:
+        raise row.error(column, "a time as HH:MM:SS.ss")
+    return seconds
+
+
+def _classes(row: TableRow, column: str) -> tuple[int, ...]:
+    try:
+        values = json.loads(row[column])
+    except json.JSONDecodeError:
+        values = None
+    is_right = isinstance(values, list) and values and all(type(value) is int and value >= 0 for value in values)
+    if not is_right:
+        raise row.error(column, "a list of at least one class number, e.g. [2]")
+    return tuple(values)
+
+
+def _clip_row(sentence: TableRow, row_of: dict[str, int]) -> int:
+    row = row_of.get(sentence["narration_id"])
+    if row is None:
+        raise sentence.error("narration_id", f"one of the narration ids of {TEST_FILE}")
+    return row
