@@ -1,0 +1,1 @@
+"""Training losses of HENASY: pure functions of tensors, one file per equation of the paper."""
