@@ -1,0 +1,104 @@
+"""Puts built modules together; the only place where a whole tree of sizes is known."""
+
+from torch import nn
+
+from henasy.model.attention import SpaceTimeBlock
+from henasy.model.bootstrap import BootstrapStage, CrossLayer
+from henasy.model.config import DualConfig, HenasyConfig, LocalConfig, ModelConfig
+from henasy.model.decoder import EntityDecoder, HybridBlock
+from henasy.model.dual import DualEncoder
+from henasy.model.entity_stage import EntityStage
+from henasy.model.grouping import TemporalAwareGrouping
+from henasy.model.henasy import Henasy
+from henasy.model.local_encoder import LocalEncoder
+from henasy.model.text_tower import TextTransformer
+from henasy.model.timesformer import Timesformer
+
+
+def build(config: ModelConfig) -> DualEncoder | Henasy:
+    """The model of a config, with fresh random weights."""
+    if isinstance(config, DualConfig):
+        return build_dual(config)
+    return build_henasy(config)
+
+
+def build_dual(config: DualConfig) -> DualEncoder:
+    """The dual encoder of a config, with fresh random weights."""
+    return DualEncoder(config, visual=Timesformer(config.vision), transformer=TextTransformer(config.text))
+
+
+def build_henasy(config: HenasyConfig, *, dual: DualEncoder | None = None) -> Henasy:
+    """HENASY around a dual encoder, a fresh one if none is given; freezes it.
+
+    Args:
+        config: all sizes.
+        dual: an encoder built from `config.dual`, usually trained.
+    """
+    local, decoder = config.local, config.decoder
+    return Henasy(
+        config,
+        dual=build_dual(config.dual) if dual is None else dual,
+        local=build_local(local, vision_width=config.dual.vision.width),
+        decoder=_build_decoder(config),
+        video_head=nn.Linear(decoder.width, config.dual.joint_dim),
+        entity_head=_build_entity_head(config) if config.has_entity_mlp else None,
+    )
+
+
+def build_local(config: LocalConfig, *, vision_width: int) -> LocalEncoder:
+    """The local entity encoder over a global encoder of `vision_width`."""
+    layers = [
+        CrossLayer(
+            config.width,
+            config.heads,
+            vision_width,
+            mlp_ratio=config.mlp_ratio,
+            has_mlp=config.is_cross_mlp,
+        )
+        for _ in range(config.num_bootstrap_layers)
+    ]
+    bootstrap = BootstrapStage(
+        layers,
+        _build_grouping(config, vision_width),
+        num_group_tokens=config.num_group_tokens,
+        width=config.width,
+        token_std=config.group_token_std,
+    )
+    entity_stage = EntityStage(
+        _build_blocks(config, config.num_segment_blocks),
+        _build_grouping(config, config.width),
+        _build_blocks(config, config.num_entity_blocks),
+        num_entities=config.num_entities,
+        width=config.width,
+        token_std=config.group_token_std,
+    )
+    return LocalEncoder(bootstrap, entity_stage)
+
+
+def _build_blocks(config: LocalConfig, num_blocks: int) -> list[SpaceTimeBlock]:
+    return [SpaceTimeBlock(config.width, config.heads, config.mlp_ratio) for _ in range(num_blocks)]
+
+
+def _build_grouping(config: LocalConfig, key_width: int) -> TemporalAwareGrouping:
+    return TemporalAwareGrouping(
+        config.width,
+        key_width,
+        eps=config.assign_eps,
+        tau=config.gumbel_tau,
+        mlp_ratio=config.mlp_ratio,
+        has_mlp=config.has_tag_mlp,
+    )
+
+
+def _build_decoder(config: HenasyConfig) -> EntityDecoder:
+    decoder = config.decoder
+    blocks = [
+        HybridBlock(decoder.width, decoder.heads, config.dual.vision.width, decoder.mlp_ratio)
+        for _ in range(decoder.depth)
+    ]
+    return EntityDecoder(blocks, entity_width=config.local.width, width=decoder.width)
+
+
+def _build_entity_head(config: HenasyConfig) -> nn.Sequential:
+    width = config.local.width
+    return nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, config.dual.joint_dim))
