@@ -122,7 +122,7 @@ class CacheBatches:
         wording = rng.choice(3, size=len(rows), p=(0.6, 0.2, 0.2))
         noun_rows, verb_rows = self.cache.noun_rows[rows], self.cache.verb_rows[rows]
         batch = TrainBatch(
-            frames=(torch.from_numpy(frames).permute(0, 1, 4, 2, 3).float() - self.mean) / self.std,
+            frames=self._normalised(frames),
             tokens=torch.from_numpy(self.wordings[wording, rows]),
             nouns=torch.from_numpy(np.eye(len(self.cache.nouns), dtype=np.float32)[noun_rows]),
             verbs=torch.from_numpy(np.eye(len(self.cache.verbs), dtype=np.float32)[verb_rows]),
@@ -134,6 +134,16 @@ class CacheBatches:
             box_nouns=torch.from_numpy(box_nouns.astype(np.int64)),
         )
         return TrainBatch(*(tensor.to(device, non_blocking=True) for tensor in batch))
+
+    def views(self, rows: NDArray[np.int64]) -> torch.Tensor:
+        """(N, T, 3, S, S) normalised frames of clips as evaluation sees them: middle moments, centre crop."""
+        per_frame, offset = self.cache.num_moments // self.num_frames, (self.cache.crop_px - self.image_px) // 2
+        moments = np.arange(self.num_frames) * per_frame + per_frame // 2
+        inside = slice(offset, offset + self.image_px)
+        return self._normalised(self.cache.frames[rows][:, moments, inside, inside])
+
+    def _normalised(self, frames: NDArray[np.uint8]) -> torch.Tensor:
+        return (torch.from_numpy(frames).permute(0, 1, 4, 2, 3).float() - self.mean) / self.std
 
     def _anchors(self, step: int, part: int) -> NDArray[np.int64]:
         """The step's clips: every clip once per epoch, in an order drawn anew for each."""

@@ -1,0 +1,159 @@
+"""What each stage minimises, from a batch to scalars by name.
+
+N rows of the batch, T frames, K patches, E entities, D joint space, W words of a dictionary.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from henasy.losses.counted import CountedLoss
+from henasy.losses.egonce import cosines, egonce, positive_pairs
+from henasy.losses.matching import clip_nouns, match_jointly
+from henasy.losses.noun_entity import noun_cosines, noun_entity_loss
+from henasy.losses.projection import has_area, projection_loss, soft_overlap
+from henasy.losses.total import LossWeights, total_loss
+from henasy.losses.verb_entities import verb_entities_loss
+from henasy.model.dual import DualEncoder
+from henasy.model.henasy import Henasy, HenasyOutput
+from henasy.training.data import TrainBatch
+
+
+class Words(NamedTuple):
+    """A dictionary of single words or short phrases, tokenised."""
+
+    tokens: Tensor
+    """(W, L) int64"""
+    is_narrated: Tensor
+    """(W,) bool: words that narrations are about (a hand is named by boxes only)."""
+
+
+class DualObjective:
+    """Stage one: EgoNCE between clips and narrations, and the same clips against bare nouns and verbs.
+
+    The published encoder that this stage stands in for starts from CLIP, whose text tower knows words on their own;
+    the two word terms give the small tower that, and are the only thing here that the paper's pre-training lacks.
+    """
+
+    def __init__(
+        self,
+        model: DualEncoder,
+        *,
+        nouns: Words,
+        verbs: Words,
+        temperature: float,
+        word_weight: float,
+        keep_patches: float,
+    ) -> None:
+        self.model, self.nouns, self.verbs = model, nouns, verbs
+        self.temperature, self.word_weight, self.keep_patches = temperature, word_weight, keep_patches
+
+    def __call__(self, batch: TrainBatch) -> dict[str, Tensor]:
+        """Scalars of a batch: loss, ego, nouns, verbs, and the share of clips whose noun and verb rank first."""
+        video = self.model.encode_video(batch.frames, keep=self._kept(batch.frames.device))
+        text = self.model.encode_text(batch.tokens)
+        positives = positive_pairs(batch.nouns, batch.verbs)
+        ego = egonce(video, text, positives, temperature=self.temperature).total
+        noun_loss, noun_hits = self._word_term(video, self.nouns, batch.noun_rows)
+        verb_loss, verb_hits = self._word_term(video, self.verbs, batch.verb_rows)
+        return {
+            "loss": ego + self.word_weight * (noun_loss + verb_loss),
+            "ego": ego,
+            "nouns": noun_loss,
+            "verbs": verb_loss,
+            "noun_top1": noun_hits,
+            "verb_top1": verb_hits,
+        }
+
+    def _word_term(self, video: Tensor, words: Words, truth: Tensor) -> tuple[Tensor, Tensor]:
+        logits = cosines(video, self.model.encode_text(words.tokens)) / self.temperature
+        logits = logits.masked_fill(~words.is_narrated, -torch.inf)
+        return F.cross_entropy(logits, truth), (logits.argmax(dim=-1) == truth).float().mean()
+
+    def _kept(self, device: torch.device) -> Tensor | None:
+        if self.keep_patches == 1.0:
+            return None
+        num_patches = self.model.config.vision.num_patches
+        count = max(1, round(self.keep_patches * num_patches))
+        return torch.randperm(num_patches)[:count].sort().values.to(device)
+
+
+class HenasyObjective:
+    """Stage two: Eq. 10 on frozen encoders, with nouns and boxes matched to entities at once.
+
+    `box_weight` of 0 leaves the noun matching to the cosine alone, as the paper writes it.
+    """
+
+    def __init__(
+        self,
+        model: Henasy,
+        *,
+        nouns: Words,
+        temperature: float,
+        weights: LossWeights,
+        box_weight: float,
+        synonym_cosine: float | None,
+    ) -> None:
+        self.model, self.temperature, self.weights = model, temperature, weights
+        self.box_weight, self.synonym_cosine = box_weight, synonym_cosine
+        with torch.no_grad():
+            self.dictionary = F.normalize(model.encode_text(nouns.tokens).float(), dim=-1)
+
+    def __call__(self, batch: TrainBatch) -> dict[str, Tensor]:
+        """Scalars of a batch: loss and its parts, and how much of each frame the largest entity takes."""
+        out = self.model(batch.frames)
+        with torch.no_grad():
+            text = self.model.encode_text(batch.tokens)
+            phrases = self.model.encode_text(batch.phrase_tokens)
+        contrast = egonce(out.video, text, positive_pairs(batch.nouns, batch.verbs), temperature=self.temperature)
+        noun_loss, box_loss, overlap = self._grounding(out, batch)
+        verb_loss = verb_entities_loss(
+            out.entities,
+            phrases,
+            phrase_clips=torch.arange(len(phrases), device=phrases.device),
+            phrase_ids=batch.phrase_ids,
+            is_valid=out.is_valid,
+            temperature=self.temperature,
+        )
+        total = total_loss(contrast, noun_loss, verb_loss, box_loss, self.weights)
+        return {
+            "loss": total.total,
+            "ego": contrast.total,
+            "noun_entity": noun_loss.value,
+            "verb_entities": verb_loss.value,
+            "projection": box_loss.value,
+            "matched_overlap": overlap,
+            "valid_entities": out.is_valid.float().sum(dim=1).mean(),
+            "largest_share": out.patch_share.amax(dim=1).mean(),
+        }
+
+    def _grounding(self, out: HenasyOutput, batch: TrainBatch) -> tuple[CountedLoss, CountedLoss, Tensor]:
+        """NEC and projection loss under one matching, and the mean soft IoU of matched boxes."""
+        grid = (self.model.config.dual.vision.grid_size,) * 2
+        saliency = out.saliency.unflatten(-1, grid).float()
+        has_box = has_area(batch.boxes) & (batch.box_nouns >= 0)
+        noun_rows = clip_nouns(batch.noun_rows[:, None], torch.where(has_box, batch.box_nouns, -1))
+        overlap = soft_overlap(saliency, batch.boxes, grid)
+        match = match_jointly(
+            noun_cosines(out.entities, self.dictionary, noun_rows),
+            overlap,
+            noun_rows=noun_rows,
+            box_nouns=batch.box_nouns,
+            has_box=has_box,
+            box_weight=self.box_weight,
+            is_valid=out.is_valid,
+        )
+        noun_loss = noun_entity_loss(
+            out.entities,
+            self.dictionary,
+            noun_rows,
+            match.noun_entity,
+            temperature=self.temperature,
+            synonym_cosine=self.synonym_cosine,
+        )
+        box_loss = projection_loss(saliency, batch.boxes, match.box_entity, grid=(2 * grid[0], 2 * grid[1]))
+        is_matched = match.box_entity >= 0
+        picked = overlap.gather(-1, match.box_entity.clamp(min=0)[..., None])[..., 0]
+        return noun_loss, box_loss, (picked * is_matched).sum() / is_matched.sum().clamp(min=1)

@@ -1,0 +1,213 @@
+"""How henasy-tiny is trained on a rendered archive: images, then clips, then entities.
+
+images   the dual encoder on single frames: what things look like and what they are called
+clips    the same on four frames: what is done with them; images and clips stand in for LaViLa's pre-training
+henasy   the paper's training: local encoder and decoder on the frozen dual encoder
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from henasy.losses.total import LossWeights
+from henasy.model.build import build_dual, build_henasy
+from henasy.model.config import HenasyConfig, tiny
+from henasy.model.dual import DualEncoder
+from henasy.model.henasy import Henasy
+from henasy.text.tokenizer import Tokenizer, train_tokenizer
+from henasy.training.clip_cache import build_clip_cache
+from henasy.training.config import TrainConfig
+from henasy.training.data import CacheBatches, ClipCache, TrainBatch, bare
+from henasy.training.objectives import DualObjective, HenasyObjective, Words
+from henasy.training.trainer import Trainer
+from henasy.training.validation import Validation
+
+Report = Callable[[str], None]
+MEAN = (108.3272985, 116.7460125, 104.09373615)
+STD = (68.5005327, 66.6321579, 70.32316305)
+CROP_PX = 100
+NUM_MOMENTS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class TinyRecipe:
+    """Settings of the three stages. The defaults are those of the shipped checkpoint."""
+
+    images: TrainConfig = field(
+        default_factory=lambda: TrainConfig(
+            num_steps=1200,
+            batch_size=64,
+            learning_rate=1e-3,
+            num_warmup_steps=60,
+            min_learning_rate_ratio=0.3,
+            weight_decay=0.05,
+            precision="bfloat16",
+            seed=1,
+        )
+    )
+    clips: TrainConfig = field(
+        default_factory=lambda: TrainConfig(
+            num_steps=1200,
+            batch_size=64,
+            learning_rate=8e-4,
+            num_warmup_steps=60,
+            min_learning_rate_ratio=0.02,
+            weight_decay=0.05,
+            precision="bfloat16",
+            keep_patches=0.5,
+            seed=2,
+        )
+    )
+    henasy: TrainConfig = field(
+        default_factory=lambda: TrainConfig(
+            num_steps=700,
+            batch_size=48,
+            learning_rate=8e-4,
+            num_warmup_steps=40,
+            min_learning_rate_ratio=0.02,
+            weight_decay=0.02,
+            precision="bfloat16",
+            seed=3,
+        )
+    )
+    temperature: float = 0.07
+    """Of every contrast."""
+    word_weight: float = 0.5
+    """Weight of the bare nouns and of the bare verbs beside EgoNCE in the first two stages."""
+    loss_weights: LossWeights = field(default_factory=LossWeights)
+    """Of the third stage."""
+    box_weight: float = 2.0
+    """Weight of boxes against the cosine when nouns meet entities; 0 is the paper's matching."""
+    vocab_size: int = 512
+    """Most rows that the tokenizer may have."""
+    num_validation_clips: int = 400
+    """Clips of the validation archive that the evaluations during training use."""
+
+
+class Prepared(NamedTuple):
+    """What all stages share."""
+
+    cache: ClipCache
+    validation: ClipCache
+    tokenizer: Tokenizer
+
+
+def prepare(archive: Path, validation: Path, run: Path, recipe: TinyRecipe, *, num_workers: int = 2) -> Prepared:
+    """Caches the clips of both archives and trains the tokenizer; what is there already is kept."""
+    caches = []
+    for name, source in (("train", archive), ("validation", validation)):
+        folder = run / f"cache-{name}"
+        build_clip_cache(source, folder, crop_px=CROP_PX, num_moments=NUM_MOMENTS, num_workers=num_workers)
+        caches.append(ClipCache(folder))
+    cache = caches[0]
+    texts = cache.texts + [bare(text) for text in cache.texts] + cache.verb_phrases + cache.nouns + cache.verbs
+    tokenizer = train_tokenizer(texts, vocab_size=recipe.vocab_size, context_length=tiny().dual.text.context_length)
+    return Prepared(cache, caches[1], tokenizer)
+
+
+def tiny_config(vocab_size: int) -> HenasyConfig:
+    """Sizes of henasy-tiny for a vocabulary."""
+    preset = tiny(vocab_size=vocab_size)
+    return replace(preset, local=replace(preset.local, num_segment_blocks=1))
+
+
+def train_dual(data: Prepared, run: Path, recipe: TinyRecipe, *, device: torch.device, report: Report) -> DualEncoder:
+    """The first two stages; goes on where an earlier call stopped."""
+    config = tiny_config(data.tokenizer.vocab_size).dual
+    torch.manual_seed(recipe.images.seed)
+    model = build_dual(config).to(device)
+    for name, stage, num_frames in (("images", recipe.images, 1), ("clips", recipe.clips, config.vision.num_frames)):
+        objective = DualObjective(
+            model,
+            nouns=_words(data, data.cache.nouns, device),
+            verbs=_words(data, data.cache.verbs, device),
+            temperature=recipe.temperature,
+            word_weight=recipe.word_weight,
+            keep_patches=stage.keep_patches,
+        )
+        _run_stage(
+            model, objective, data, stage, recipe, run / name, num_frames=num_frames, device=device, report=report
+        )
+    return model
+
+
+def train_henasy(
+    data: Prepared, dual: DualEncoder, run: Path, recipe: TinyRecipe, *, device: torch.device, report: Report
+) -> Henasy:
+    """The third stage on a trained dual encoder; goes on where an earlier call stopped."""
+    config = tiny_config(data.tokenizer.vocab_size)
+    torch.manual_seed(recipe.henasy.seed)
+    model = build_henasy(config, dual=dual).to(device)
+    objective = HenasyObjective(
+        model,
+        nouns=_words(data, data.cache.nouns, device),
+        temperature=recipe.temperature,
+        weights=recipe.loss_weights,
+        box_weight=recipe.box_weight,
+        synonym_cosine=None,  # every word of the archive's taxonomy is a kind of its own
+    )
+    stage, num_frames = recipe.henasy, config.dual.vision.num_frames
+    _run_stage(
+        model, objective, data, stage, recipe, run / "henasy", num_frames=num_frames, device=device, report=report
+    )
+    return model
+
+
+def _run_stage(
+    model: DualEncoder | Henasy,
+    objective: DualObjective | HenasyObjective,
+    data: Prepared,
+    config: TrainConfig,
+    recipe: TinyRecipe,
+    folder: Path,
+    *,
+    num_frames: int,
+    device: torch.device,
+    report: Report,
+) -> None:
+    source = _batches(data.cache, data.tokenizer, config, num_frames)
+    held_out = replace(config, batch_size=1, num_micro_batches=1)
+    validation = Validation(
+        _batches(data.validation, data.tokenizer, held_out, num_frames),
+        data.tokenizer,
+        num_clips=recipe.num_validation_clips,
+    )
+
+    def evaluate() -> dict[str, float]:
+        model.eval()
+        return validation.scores(_video_embedder(model), model.encode_text, device=device)
+
+    Trainer[TrainBatch](
+        config,
+        model=model,
+        objective=objective,
+        source=source,
+        folder=folder,
+        device=device,
+        evaluate=evaluate,
+        report=report,
+    ).run()
+    model.eval()
+
+
+def _video_embedder(model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+    if isinstance(model, DualEncoder):
+        return model.encode_video
+    return lambda frames: model(frames).video
+
+
+def _batches(cache: ClipCache, tokenizer: Tokenizer, config: TrainConfig, num_frames: int) -> CacheBatches:
+    image_px = tiny().dual.vision.image_px
+    return CacheBatches(cache, tokenizer, config, image_px=image_px, num_frames=num_frames, mean=MEAN, std=STD)
+
+
+def _words(data: Prepared, words: list[str], device: torch.device) -> Words:
+    narrated = set(data.cache.noun_rows if words is data.cache.nouns else data.cache.verb_rows)
+    return Words(
+        tokens=torch.from_numpy(data.tokenizer.encode_batch(words)).to(device),
+        is_narrated=torch.tensor([row in narrated for row in range(len(words))], device=device),
+    )
