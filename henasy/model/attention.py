@@ -5,7 +5,7 @@ Shapes: B batch, N tokens, T frames, K tokens per frame, P global tokens, D widt
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 LAVILA_BLOCK_EPS = 1e-6
 
@@ -38,6 +38,11 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return out.transpose(1, 2)
 
 
+def split_last(x: Tensor, *sizes: int) -> Tensor:
+    """`x` with its last axis split into `sizes`, of which one may be -1."""
+    return x.reshape(*x.shape[:-1], *sizes)
+
+
 class CrossAttention(nn.Module):
     """Multi-head attention of queries over keys that may have another width."""
 
@@ -51,10 +56,9 @@ class CrossAttention(nn.Module):
 
     def forward(self, queries: Tensor, keys: Tensor) -> Tensor:
         """(B, N, D) queries that have gathered from (B, M, key width) keys."""
-        split = (self.heads, self.q_proj.out_features // self.heads)
-        q = self.q_proj(queries).unflatten(-1, split)
-        k = self.k_proj(keys).unflatten(-1, split)
-        v = self.v_proj(keys).unflatten(-1, split)
+        q = split_last(self.q_proj(queries), self.heads, -1)
+        k = split_last(self.k_proj(keys), self.heads, -1)
+        v = split_last(self.v_proj(keys), self.heads, -1)
         out: Tensor = self.proj(attend(q, k, v).flatten(2))
         return out
 
@@ -70,7 +74,7 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, D) to (B, N, D)."""
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(2)
+        q, k, v = split_last(self.qkv(x), 3, self.heads, -1).unbind(2)
         out: Tensor = self.proj(attend(q, k, v).flatten(2))
         return out
 
@@ -100,7 +104,7 @@ class GroupedAttention(nn.Module):
         width = self.proj.in_features
         gq, gk, gv = self._split(globals_)
         kv = F.linear(tokens.flatten(1, 2), self.qkv.weight[width:], self.qkv.bias[width:])
-        k, v = kv.unflatten(-1, (2, self.heads, -1)).unbind(-3)  # (B, T*K, H, C)
+        k, v = split_last(kv, 2, self.heads, -1).unbind(-3)  # (B, T*K, H, C)
         return self._globals(gq, gk, gv, k, v)
 
     def _attend(self, globals_: Tensor, tokens: Tensor, *, is_over_time: bool) -> tuple[Tensor, Tensor]:
@@ -121,8 +125,7 @@ class GroupedAttention(nn.Module):
         return out
 
     def _split(self, x: Tensor) -> tuple[Tensor, ...]:
-        qkv: Tensor = self.qkv(x)
-        return qkv.unflatten(-1, (3, self.heads, -1)).unbind(-3)
+        return split_last(self.qkv(x), 3, self.heads, -1).unbind(-3)
 
 
 def _beside_frames(global_: Tensor, tokens: Tensor) -> Tensor:
@@ -140,13 +143,13 @@ def _beside_positions(global_: Tensor, tokens: Tensor) -> Tensor:
 def _attend_over_time(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """(B, T, K, D) from (B, T, K, H, C) queries: a position's heads become one axis, so keys stay in place."""
     out = attend(q.flatten(2, 3), k.flatten(2, 3), v.flatten(2, 3))  # (B, T, K*H, C)
-    return out.unflatten(2, q.shape[2:4]).flatten(3)
+    return out.reshape(*q.shape[:3], -1)
 
 
 def _attend_over_space(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """(B, T, K, D) from (B, T, K, H, C) queries, frames merged into the batch."""
     out = attend(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1))  # (B*T, K, H, C)
-    return out.unflatten(0, q.shape[:2]).flatten(3)
+    return out.reshape(*q.shape[:3], -1)
 
 
 class SpaceTimeBlock(nn.Module):

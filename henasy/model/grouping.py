@@ -80,7 +80,7 @@ class AssignAttention(nn.Module):
         """(..., Q, I) similarities; the key map is folded into the few queries, which is the same product."""
         q = self.q_proj(queries)
         folded = q @ self.k_proj.weight
-        logits = folded @ keys.transpose(-1, -2) + (q @ self.k_proj.bias).unsqueeze(-1)
+        logits: Tensor = folded @ keys.transpose(-1, -2) + (q @ self.k_proj.bias).unsqueeze(-1)
         logits = logits * self.scale
         return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from henasy.errors import InputError
 from henasy.model.attention import LAVILA_BLOCK_EPS, SpaceTimeBlock
@@ -35,8 +35,9 @@ class PatchEmbed(nn.Module):
 
     def forward(self, frames: Tensor, keep: Tensor | None = None) -> Tensor:
         """(B, T, K, D) from (B, T, 3, S, S); with (K',) `keep` only those positions, (B, T, K', D)."""
-        size = self.patch_px
-        patches = frames.unflatten(-2, (-1, size)).unflatten(-1, (-1, size))  # (B, T, 3, h, P, w, P)
+        size, (batch, num_frames) = self.patch_px, frames.shape[:2]
+        grid = frames.shape[-1] // size
+        patches = frames.reshape(batch, num_frames, 3, grid, size, grid, size)
         patches = patches.permute(0, 1, 3, 5, 2, 4, 6).flatten(4).flatten(2, 3)  # (B, T, K, 3*P*P)
         if keep is not None:
             patches = patches.index_select(2, keep)

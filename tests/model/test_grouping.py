@@ -48,9 +48,7 @@ class TestAssignGolden:
         merged = _assign(golden_dir, dtype, eps=1e-6).eval()(query, key).merged
         _close(merged, golden["assign_out_eps1e-6"])
 
-    def test_gumbel_noise_and_gradients(
-        self, golden_dir: Path, golden: dict[str, Any], dtype: torch.dtype
-    ) -> None:
+    def test_gumbel_noise_and_gradients(self, golden_dir: Path, golden: dict[str, Any], dtype: torch.dtype) -> None:
         query, key, noise, cotangent = (
             torch.from_numpy(golden[name]).to(dtype)
             for name in ("assign_query", "assign_key", "gumbel_noise", "gumbel_cotangent")

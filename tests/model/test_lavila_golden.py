@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from henasy.model.build import build_dual
 from henasy.model.config import DualConfig, TextConfig, VisionConfig
@@ -134,6 +134,4 @@ def test_text_embeddings_and_logits(dual: DualEncoder, golden: Golden) -> None:
     _assert_equal(F.normalize(texts, dim=-1), golden["text_embed_normed"])
     _assert_equal(F.normalize(clips, dim=-1), golden["image_embed_normed"])
     _assert_equal(scale, golden["logit_scale_exp"])
-    _assert_equal(
-        scale * F.normalize(clips, dim=-1) @ F.normalize(texts, dim=-1).T, golden["logits_per_image"]
-    )
+    _assert_equal(scale * F.normalize(clips, dim=-1) @ F.normalize(texts, dim=-1).T, golden["logits_per_image"])
