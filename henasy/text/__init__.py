@@ -1,0 +1,1 @@
+"""Text before the model: tokens of a sentence, phrases of a query."""

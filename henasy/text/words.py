@@ -1,0 +1,106 @@
+"""Word lists for finding phrases: what people do with their hands on first-person video, and the small words."""
+
+import re
+
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+VERBS = _set(
+    """
+    activate add adjust apply arrange assemble attach beat bend blend boil break bring brush build bury
+    butter button carry catch change check chop clean clear climb close coat collect compress connect cook
+    cool count cover crack crumple crush cut deconstruct demonstrate detach dip discard disconnect dismantle
+    distribute divide drag drain draw drill drink drive drop dry dump eat empty enter examine extract fasten
+    feed fetch fill filter fix flatten flip flush fold form fry gather get give grab grate grease grill
+    grind grip hang have hit hold increase insert inspect iron join juggle juice jump kick knead knit knock
+    lather lay lean leave let lift light listen load lock look loosen lower make mark mash measure melt mix
+    mop move mow nail observe open operate pack paint pass paste pat peel pet pick pierce pile pin place
+    plant play plug point polish pour prepare press prune pull pump punch push put raise rake reach read
+    rearrange receive recline regulate release remove repair replace return ride rinse rip rise roast roll
+    rotate rub run sand saw scan scatter scoop scrape scratch screw scroll scrub search season see select
+    separate serve set sew shake shape sharpen shift shovel show shut sieve sift sit slice slide smell
+    smooth sniff soak sort spin split spray spread sprinkle squeeze stack stand staple start step stick stir
+    stop store straighten stretch stroll suck swap sweep swing swirl switch take talk tap taste tear test
+    throw tidy tie tighten tilt tip toss touch transfer transport trim try turn twist type unclog uncover
+    unfold unfreeze unlock unpack unroll unscrew untie unwrap use wait walk wash watch water wear weigh wet
+    whisk wipe withdraw wrap write zip
+    """
+)
+IRREGULAR_FORMS = {
+    "ate": "eat", "broke": "break", "broken": "break", "brought": "bring", "caught": "catch", "drank": "drink",
+    "drew": "draw", "drawn": "draw", "fed": "feed", "gave": "give", "given": "give", "got": "get", "had": "have",
+    "has": "have", "having": "have", "held": "hold", "hung": "hang", "laid": "lay", "left": "leave", "lit": "light",
+    "lying": "lie", "made": "make", "ran": "run", "sat": "sit", "saw": "see", "seen": "see", "shook": "shake",
+    "stood": "stand", "stuck": "stick", "swept": "sweep", "threw": "throw", "thrown": "throw", "took": "take",
+    "taken": "take", "tore": "tear", "torn": "tear", "tying": "tie", "wore": "wear", "wrote": "write",
+}  # fmt: skip
+DETERMINERS = _set(
+    "a an the this that these those his her its their our your my some any another each every both all no one two "
+    "three four five several many few"
+)
+PRONOUNS = _set("i he she they it we you him them me us himself herself itself who someone c x y")
+PREPOSITIONS = _set(
+    "about above across against along among around at before behind below beneath beside between beyond by during for "
+    "from in inside into near of off on onto out outside over through to toward towards under underneath up upon via "
+    "with within without down away back together apart aside"
+)
+PARTICLES = _set("up down on off out in away back over around together apart aside")
+SEPARATORS = _set("and then while as or but after before when so")
+AUXILIARIES = _set("is are was were be been being am do does did will would could not")
+ADVERBS = _set(
+    "again slowly quickly carefully gently still also just now here there very continue continues keep keeps"
+)
+ADJECTIVE_LIKE = _set("left dry wet clean open empty broken torn given clear cool light smooth")
+# known verbs that, standing alone, rather name a thing
+ALSO_NOUNS = _set(
+    "brush butter button change cook cover drain drill drink fold glue grater grill iron juice knock light lock mark "
+    "mop nail paint paste peel pile pin plant plug polish pump rake saw screw shovel sieve spray staple stick store "
+    "swing switch tap tape tear tie tip transport water whisk"
+)
+# words in -ing that name things, and things whose name begins with such a word
+ING_NOUNS = _set(
+    "building ceiling clothing dressing earring filling frosting icing king morning nothing painting pudding railing "
+    "ring seasoning something spring stuffing thing topping wing wiring string"
+)
+ING_COMPOUNDS = {
+    "chopping": "board block", "cutting": "board mat", "washing": "machine liquid powder basin", "frying": "pan",
+    "rolling": "pin", "mixing": "bowl", "measuring": "cup tape jug spoon", "baking": "tray sheet powder soda paper",
+    "cooking": "pot oil pan", "serving": "spoon plate bowl", "cleaning": "cloth spray", "drying": "rack",
+    "sewing": "machine", "knitting": "needle", "drinking": "glass", "sanding": "paper", "watering": "can",
+}  # fmt: skip
+
+
+def verb_of(word: str) -> str | None:
+    """The base form of a lower-case word if it is a form of a known verb."""
+    if word in VERBS:
+        return word
+    if word in IRREGULAR_FORMS:
+        return IRREGULAR_FORMS[word]
+    return next((base for base in _bases(word) if base in VERBS), None)
+
+
+def is_inflected(word: str) -> bool:
+    """Whether a lower-case word is a known verb's form other than the base."""
+    return word not in VERBS and verb_of(word) is not None
+
+
+def is_ing_compound(word: str, following: str) -> bool:
+    """Whether two words name a thing, as "cutting board" does."""
+    return following.removesuffix("s") in ING_COMPOUNDS.get(word, "").split()
+
+
+def _bases(word: str) -> list[str]:
+    """What a regular verb form can come from."""
+    for suffix in ("ing", "ed"):
+        if word.endswith(suffix) and len(word) > len(suffix) + 1:
+            stem = word.removesuffix(suffix)
+            undoubled = [stem[:-1]] if re.search(r"([b-df-hj-np-tv-z])\1$", stem) else []
+            with_y = [stem[:-1] + "y"] if suffix == "ed" and stem.endswith("i") else []
+            return [stem, stem + "e", *undoubled, *with_y]
+    if word.endswith("ies"):
+        return [word[:-3] + "y", word[:-1]]
+    if word.endswith("es"):
+        return [word[:-2], word[:-1]]
+    return [word[:-1]] if word.endswith("s") else []
