@@ -3,6 +3,8 @@
 Shapes: B batch, N tokens, T frames, K tokens per frame, P global tokens, D width, H heads, C = D / H.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -38,9 +40,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return out.transpose(1, 2)
 
 
-def split_last(x: Tensor, *sizes: int) -> Tensor:
-    """`x` with its last axis split into `sizes`, of which one may be -1."""
-    return x.reshape(*x.shape[:-1], *sizes)
+def split_last(x: Tensor, *counts: int) -> Tensor:
+    """`x` with its last axis split into axes of `counts` and one of what remains."""
+    return x.reshape(*x.shape[:-1], *counts, x.shape[-1] // math.prod(counts))
 
 
 class CrossAttention(nn.Module):
@@ -56,9 +58,9 @@ class CrossAttention(nn.Module):
 
     def forward(self, queries: Tensor, keys: Tensor) -> Tensor:
         """(B, N, D) queries that have gathered from (B, M, key width) keys."""
-        q = split_last(self.q_proj(queries), self.heads, -1)
-        k = split_last(self.k_proj(keys), self.heads, -1)
-        v = split_last(self.v_proj(keys), self.heads, -1)
+        q = split_last(self.q_proj(queries), self.heads)
+        k = split_last(self.k_proj(keys), self.heads)
+        v = split_last(self.v_proj(keys), self.heads)
         out: Tensor = self.proj(attend(q, k, v).flatten(2))
         return out
 
@@ -74,7 +76,7 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, D) to (B, N, D)."""
-        q, k, v = split_last(self.qkv(x), 3, self.heads, -1).unbind(2)
+        q, k, v = split_last(self.qkv(x), 3, self.heads).unbind(2)
         out: Tensor = self.proj(attend(q, k, v).flatten(2))
         return out
 
@@ -104,7 +106,7 @@ class GroupedAttention(nn.Module):
         width = self.proj.in_features
         gq, gk, gv = self._split(globals_)
         kv = F.linear(tokens.flatten(1, 2), self.qkv.weight[width:], self.qkv.bias[width:])
-        k, v = split_last(kv, 2, self.heads, -1).unbind(-3)  # (B, T*K, H, C)
+        k, v = split_last(kv, 2, self.heads).unbind(-3)  # (B, T*K, H, C)
         return self._globals(gq, gk, gv, k, v)
 
     def _attend(self, globals_: Tensor, tokens: Tensor, *, is_over_time: bool) -> tuple[Tensor, Tensor]:
@@ -125,7 +127,7 @@ class GroupedAttention(nn.Module):
         return out
 
     def _split(self, x: Tensor) -> tuple[Tensor, ...]:
-        return split_last(self.qkv(x), 3, self.heads, -1).unbind(-3)
+        return split_last(self.qkv(x), 3, self.heads).unbind(-3)
 
 
 def _beside_frames(global_: Tensor, tokens: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ class CausalAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, L, D) to (N, L, D)."""
         qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias)
-        q, k, v = split_last(qkv, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        q, k, v = split_last(qkv, 3, self.heads).permute(2, 0, 3, 1, 4)
         gathered = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         out: Tensor = self.out_proj(gathered.transpose(1, 2).flatten(2))
         return out
