@@ -1,6 +1,7 @@
 """Video in, clips with their frames out. Torch-free; `henasy.video.preprocess`, imported by name, is not."""
 
 from henasy.video.clips import ClipBatch, RefusedClips, read_clips
+from henasy.video.find import Found, FoundVideo, RefusedPath, find_videos
 from henasy.video.fingerprint import fingerprint
 from henasy.video.plan import ClipPlan, frame_times
 from henasy.video.probe import VideoInfo, probe
@@ -8,8 +9,12 @@ from henasy.video.probe import VideoInfo, probe
 __all__ = [
     "ClipBatch",
     "ClipPlan",
+    "Found",
+    "FoundVideo",
     "RefusedClips",
+    "RefusedPath",
     "VideoInfo",
+    "find_videos",
     "fingerprint",
     "frame_times",
     "probe",

@@ -30,11 +30,12 @@ def frames_at(path: Path, times_s: NDArray[np.float64], on_progress: Callable[[]
         raise ConfigError("decoder 'decord' needs the package decord: pip install 'henasy[decord]'")
     info = probe(path)
     with open_video(path) as source:
-        origin_s, frame_s = source.origin_s, source.frame_s
+        first_s, frame_s = source.time_s(source.stream.start_time or 0), source.frame_s
     size = decoded_size(info.height_px, info.width_px)
     try:
         reader = decord.VideoReader(str(path), num_threads=1, width=size.width_px, height=size.height_px)
-        starts_s = np.sort(reader.get_frame_timestamp(np.arange(len(reader)))[:, 0].astype(np.float64)) - origin_s
+        starts_s = np.sort(reader.get_frame_timestamp(np.arange(len(reader)))[:, 0].astype(np.float64))
+        starts_s += first_s - starts_s[0]  # decord counts from the first frame
     except decord.DECORDError as error:
         raise VideoError(f"{path}: decord cannot open it: {_first_line(error)}") from error
     yield from _runs(reader, starts_s, times_s, frame_s, on_progress)
