@@ -1,6 +1,8 @@
 """Annotation tables whose rows know their file and line, so that an error can name them."""
 
 import csv
+import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,27 @@ class TableRow:
         if not text.isascii() or not text.isdigit():
             raise self.error(column, "a whole number of at least 0")
         return int(text)
+
+    def number(self, column: str) -> float:
+        """The column as a finite number of at least 0."""
+        try:
+            value = float(self[column])
+        except ValueError:
+            value = math.nan
+        if not 0 <= value < math.inf:
+            raise self.error(column, "a finite number of at least 0")
+        return value
+
+    def class_numbers(self, column: str) -> tuple[int, ...]:
+        """The column as a list of at least one whole number, written `[2, 7]`."""
+        try:
+            values = json.loads(self[column])
+        except json.JSONDecodeError:
+            values = None
+        is_right = isinstance(values, list) and values and all(type(value) is int and value >= 0 for value in values)
+        if not is_right:
+            raise self.error(column, "a list of at least one class number, e.g. [2]")
+        return tuple(values)
 
     def text(self, column: str) -> str:
         """The column, which must not be blank."""

@@ -9,18 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from henasy.errors import AnnotationError, NotFoundError
+from henasy.evaluation.frame_rules import Span
 from henasy.evaluation.multiple_choice import INTER, INTRA
 
 NUM_CHOICES = 5
-
-
-@dataclass(frozen=True, kw_only=True)
-class McqClip:
-    """One choice: a span of a video."""
-
-    video_uid: str
-    start_s: float
-    end_s: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +20,7 @@ class McqQuestion:
     """One question."""
 
     text: str
-    choices: tuple[McqClip, ...]
+    choices: tuple[Span, ...]
     answer: int
     """Position of the right choice, from 0."""
     type: int
@@ -56,6 +48,12 @@ class EgoMcq:
         """(Q,)"""
         return np.array([question.type for question in self.questions], np.int64)
 
+    def distinct_spans(self) -> tuple[list[Span], NDArray[np.int64]]:
+        """The spans that occur as choices, each once, and for every choice (Q, 5) its row among them."""
+        row_of: dict[Span, int] = {}
+        rows = [[row_of.setdefault(choice, len(row_of)) for choice in question.choices] for question in self.questions]
+        return list(row_of), np.array(rows, np.int64)
+
 
 def load_egomcq(path: Path) -> EgoMcq:
     """The questions of an `egomcq.json`.
@@ -66,9 +64,7 @@ def load_egomcq(path: Path) -> EgoMcq:
 
     Source: PROTOCOLS section 3.1.
     """
-    file = path / "egomcq.json" if path.is_dir() else path
-    if not file.is_file():
-        raise NotFoundError(f"{file}: no such annotation file")
+    file = annotation_file(path)
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -80,6 +76,14 @@ def load_egomcq(path: Path) -> EgoMcq:
         raise AnnotationError(f"{file}: {len(content)} questions, but no question {missing[0]!r}; keys count from '0'")
     keys = (str(index) for index in range(len(content)))
     return EgoMcq(questions=tuple(_question(f"{file}, question {key}", content[key]) for key in keys))
+
+
+def annotation_file(path: Path) -> Path:
+    """The file itself, or `egomcq.json` in a folder."""
+    file = path / "egomcq.json" if path.is_dir() else path
+    if not file.is_file():
+        raise NotFoundError(f"{file}: no such annotation file")
+    return file
 
 
 def _question(place: str, item: Any) -> McqQuestion:
@@ -95,13 +99,13 @@ def _question(place: str, item: Any) -> McqQuestion:
     )
 
 
-def _clip(place: str, item: Any) -> McqClip:
+def _clip(place: str, item: Any) -> Span:
     start_s, end_s = (float(_field(place, item, name, (int, float))) for name in ("clip_start", "clip_end"))
     if not 0 <= start_s < end_s < float("inf"):
         raise AnnotationError(
             f"{place}: clip_start {start_s} and clip_end {end_s} must be 0 <= start < end, in seconds"
         )
-    return McqClip(video_uid=_text(place, item, "video_uid"), start_s=start_s, end_s=end_s)
+    return Span(_text(place, item, "video_uid"), start_s, end_s)
 
 
 def _text(place: str, item: dict[str, Any], name: str) -> str:

@@ -1,15 +1,14 @@
 """EPIC-KITCHENS-100 retrieval annotations: the clips, their classes, and which clip stands for each sentence."""
 
-import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from henasy.errors import NotFoundError
+from henasy.errors import InputError, NotFoundError
 from henasy.evaluation.csv_table import TableRow, read_table
+from henasy.video.reference_frames import timestamp_s
 
 TEST_FILE = "EPIC_100_retrieval_test.csv"
 SENTENCE_FILE = "EPIC_100_retrieval_test_sentence.csv"
@@ -23,7 +22,6 @@ _CLIP_COLUMNS = (
     "verb_class",
     "all_noun_classes",
 )
-_TIMESTAMP = re.compile(r"(\d{1,3}):([0-5]\d):([0-5]\d(?:\.\d+)?)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,14 +65,14 @@ def load_epic_retrieval(folder: Path) -> EpicRetrieval:
 
     Source: PROTOCOLS section 3.2.
     """
-    base = _folder_of(folder)
-    rows = read_table(base / TEST_FILE, _CLIP_COLUMNS)
+    test_file, sentence_file = annotation_files(folder)
+    rows = read_table(test_file, _CLIP_COLUMNS)
     row_of: dict[str, int] = {}
     for index, row in enumerate(rows):
         if row_of.setdefault(row.text("narration_id"), index) != index:
             raise row.error("narration_id", "different in every row")
     clips = tuple(_clip(row) for row in rows)
-    sentences = read_table(base / SENTENCE_FILE, ("narration_id", "narration"))
+    sentences = read_table(sentence_file, ("narration_id", "narration"))
     sentence_rows = np.array([_clip_row(sentence, row_of) for sentence in sentences], np.int64)
     num_other = sum(
         sentence["narration"] != clips[row].narration for sentence, row in zip(sentences, sentence_rows, strict=True)
@@ -82,20 +80,16 @@ def load_epic_retrieval(folder: Path) -> EpicRetrieval:
     return EpicRetrieval(clips=clips, sentence_rows=sentence_rows, num_other_wordings=num_other)
 
 
-def parse_timestamp(text: str) -> float | None:
-    """Seconds of `HH:MM:SS.ss`, or None for any other text."""
-    match = _TIMESTAMP.fullmatch(text.strip())
-    if match is None:
-        return None
-    hours, minutes, seconds = match.groups()
-    return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
+def annotation_files(folder: Path) -> tuple[Path, Path]:
+    """The test file and the sentence file of an annotation folder.
 
-
-def _folder_of(folder: Path) -> Path:
+    Raises:
+        NotFoundError: if the test file is in neither place; a missing sentence file shows when it is read.
+    """
     candidates = (folder, folder / "retrieval_annotations")
     for candidate in candidates:
         if (candidate / TEST_FILE).is_file():
-            return candidate
+            return candidate / TEST_FILE, candidate / SENTENCE_FILE
     raise NotFoundError(f"no {TEST_FILE} in {' or '.join(map(str, candidates))}")
 
 
@@ -110,26 +104,15 @@ def _clip(row: TableRow) -> EpicClip:
         stop_s=stop_s,
         narration=row.text("narration"),
         verb_class=row.integer("verb_class"),
-        noun_classes=_classes(row, "all_noun_classes"),
+        noun_classes=row.class_numbers("all_noun_classes"),
     )
 
 
 def _time_s(row: TableRow, column: str) -> float:
-    seconds = parse_timestamp(row[column])
-    if seconds is None:
-        raise row.error(column, "a time as HH:MM:SS.ss")
-    return seconds
-
-
-def _classes(row: TableRow, column: str) -> tuple[int, ...]:
     try:
-        values = json.loads(row[column])
-    except json.JSONDecodeError:
-        values = None
-    is_right = isinstance(values, list) and values and all(type(value) is int and value >= 0 for value in values)
-    if not is_right:
-        raise row.error(column, "a list of at least one class number, e.g. [2]")
-    return tuple(values)
+        return timestamp_s(row[column])
+    except InputError as error:
+        raise row.error(column, "a time as HH:MM:SS.ss") from error
 
 
 def _clip_row(sentence: TableRow, row_of: dict[str, int]) -> int:

@@ -5,13 +5,17 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+import click
 from rich.console import Console
 from rich.table import Table
 
+from henasy.errors import HenasyError
 from henasy.evaluation.published import PublishedRow
+from henasy.evaluation.result import BenchmarkResult
 
 RENDERED_HEADING = "rendered scenes, not comparable with the papers"
 
@@ -30,17 +34,35 @@ def score_table(
     return table
 
 
-def print_report(console: Console, table: Table, facts: Mapping[str, object]) -> None:
-    """The table, then what fixes its numbers, one fact a line."""
-    console.print(table)
-    for name, value in facts.items():
+def show_result(result: BenchmarkResult, columns: Sequence[str], json_path: Path | None) -> None:
+    """Prints the table and what fixes its numbers, one fact a line; writes the JSON file if one is wanted."""
+    console = Console()
+    console.print(score_table(result.heading, columns, list(result.scores.values()), result.published))
+    for name, value in result.facts.items():
         console.print(f"{name}: {value}", style="dim", highlight=False, markup=False, soft_wrap=True)
+    if json_path is not None:
+        write_json(json_path, result.scores, result.facts)
 
 
 def write_json(path: Path, scores: Mapping[str, float], facts: Mapping[str, object]) -> None:
     """A JSON object with the scores under their own keys, null where undefined, and the facts under `facts`."""
     content = {name: None if math.isnan(value) else value for name, value in scores.items()}
-    _write_atomically(path, json.dumps({**content, "facts": dict(facts)}, indent=2, default=str) + "\n")
+    write_text(path, json.dumps({**content, "facts": dict(facts)}, indent=2, default=str) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """A file that is either wholly there or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
 
 
 def file_digest(*paths: Path) -> str:
@@ -51,19 +73,14 @@ def file_digest(*paths: Path) -> str:
     return digest.hexdigest()
 
 
+@contextmanager
+def reported_errors() -> Iterator[None]:
+    """Turns a deliberate error into one line on standard error and exit code 1."""
+    try:
+        yield
+    except HenasyError as error:
+        raise click.ClickException(str(error)) from error
+
+
 def _percent(value: float | None) -> str:
     return "-" if value is None or math.isnan(value) else f"{value:.1f}"
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from henasy.errors import AnnotationError, NotFoundError
-from henasy.evaluation.epic100 import SENTENCE_FILE, TEST_FILE, load_epic_retrieval, parse_timestamp
+from henasy.evaluation.epic100 import SENTENCE_FILE, TEST_FILE, load_epic_retrieval
 from henasy.evaluation.relevancy import relevancy_matrix
 
 HEADER = "narration_id,participant_id,video_id,start_timestamp,stop_timestamp,narration,verb_class,all_noun_classes"
@@ -76,8 +76,3 @@ def test_load_refuses_missing_and_binary_files(tmp_path: Path) -> None:
     (tmp_path / SENTENCE_FILE).write_bytes(b"\xff\xfe\x00narration")
     with pytest.raises(AnnotationError, match="not a readable table"):
         load_epic_retrieval(tmp_path)
-
-
-@pytest.mark.parametrize("text", ["", "1", "00:60:00", "00:00:60", "aa:bb:cc", "-1:00:00"])
-def test_parse_timestamp_refuses(text: str) -> None:
-    assert parse_timestamp(text) is None

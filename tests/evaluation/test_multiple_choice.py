@@ -62,8 +62,10 @@ def test_load_orders_by_number(tmp_path: Path) -> None:
     assert loaded.answers.tolist() == [key % 5 for key in range(12)]
     assert loaded.types.tolist() == [1 + key % 2 for key in range(12)]
     assert loaded.texts == ["#C C opens"] * 12
-    assert loaded.questions[0].choices[2].video_uid == "v2"
-    assert (loaded.questions[0].choices[2].start_s, loaded.questions[0].choices[2].end_s) == (2.0, 3.0)
+    assert loaded.questions[0].choices[2] == ("v2", 2.0, 3.0)
+    spans, rows = loaded.distinct_spans()
+    assert [spans[row] for row in rows[7]] == list(loaded.questions[7].choices)
+    assert len(spans) == 5
 
 
 def drop(path: str) -> Any:

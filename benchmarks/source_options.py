@@ -1,0 +1,67 @@
+"""The command-line options that the retrieval benchmarks share."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from henasy.evaluation.features import Similarity
+from henasy.evaluation.report import reported_errors
+from henasy.evaluation.source import SourceOptions
+
+_PATH = click.Path(path_type=Path)
+
+_OPTIONS = (
+    click.option("--annotations", type=_PATH, help="Annotation folder or file; without it, rendered scenes."),
+    click.option("--videos", type=_PATH, help="Folder of the annotated videos."),
+    click.option("--model", help="Checkpoint folder, hub id, or the name of the shipped one."),
+    click.option("--device", default="cpu", show_default=True, help="Where to encode: cpu, cuda, cuda:1."),
+    click.option("--features", nargs=2, type=_PATH, default=None, metavar="VIDEO.npy TEXT.npy", help="Score these."),
+    click.option(
+        "--similarity",
+        type=click.Choice(("cosine", "dot")),
+        default="cosine",
+        show_default=True,
+        help="How --features are compared.",
+    ),
+    click.option("--archive", type=_PATH, help="Rendered archive to use instead of the cached one."),
+    click.option("--allow-missing", "is_allowing_missing", is_flag=True, help="Score what there are videos for."),
+    click.option("--json", "json_path", type=_PATH, help="Write the numbers here, as fractions."),
+)
+
+
+def source_options(command: Callable[[SourceOptions, Path | None], None]) -> Callable[..., Any]:
+    """The command with its options; a deliberate error ends it with one line and exit code 1."""
+
+    @functools.wraps(command)
+    def with_options(
+        *,
+        annotations: Path | None,
+        videos: Path | None,
+        model: str | None,
+        device: str,
+        features: tuple[Path, Path] | None,
+        similarity: Similarity,
+        archive: Path | None,
+        is_allowing_missing: bool,
+        json_path: Path | None,
+    ) -> None:
+        options = SourceOptions(
+            annotations=annotations,
+            videos=videos,
+            model=model,
+            device=device,
+            features=features,
+            similarity=similarity,
+            archive=archive,
+            is_allowing_missing=is_allowing_missing,
+        )
+        with reported_errors():
+            command(options, json_path)
+
+    decorated: Callable[..., Any] = with_options
+    for option in reversed(_OPTIONS):
+        decorated = option(decorated)
+    return decorated

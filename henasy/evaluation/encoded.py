@@ -1,0 +1,105 @@
+"""The embeddings of a benchmark's spans and texts, with the facts that fix them. The one step that needs a model."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from henasy.checkpoint.encoder import Encoder, load_encoder
+from henasy.errors import NotFoundError, VideoError
+from henasy.evaluation.embed import embed_spans, embed_texts
+from henasy.evaluation.frame_rules import FrameRule, Span
+from henasy.evaluation.span_frames import RefusedSpans, read_spans
+from henasy.evaluation.video_files import VideoFiles, find_videos, missing_videos
+
+_LISTED = 20
+
+
+class Encoded(NamedTuple):
+    """Embeddings in the order of the spans and the texts."""
+
+    clip: NDArray[np.float32]
+    """(N, D), zeros where there is none."""
+    is_encoded: NDArray[np.bool_]
+    """(N,)"""
+    texts: NDArray[np.float32]
+    """(M, D)"""
+    facts: dict[str, object]
+
+
+def encode_annotated(
+    spans: Sequence[Span],
+    texts: Sequence[str],
+    rule: FrameRule,
+    *,
+    videos: Path,
+    model: str,
+    device: str,
+    is_allowing_missing: bool,
+) -> Encoded:
+    """Embeddings of every span of the videos below a folder and of every text.
+
+    Raises:
+        NotFoundError: if videos are missing and that is not allowed; the message lists them.
+        VideoError: the same for spans that cannot be read.
+    """
+    found = available_videos(spans, videos, is_allowing_missing=is_allowing_missing)
+    encoder = load_encoder(model, device=device)
+    with _progress() as progress:
+        task = progress.add_task("encoding", total=len(spans))
+        batches = read_spans(spans, found, rule, encoder.num_frames)
+        embedded = embed_spans(encoder, batches, len(spans), on_progress=lambda count: progress.advance(task, count))
+    if embedded.refused and not is_allowing_missing:
+        raise VideoError(f"{_listed(embedded.refused)}\n--allow-missing scores the rest")
+    facts = encoder_facts(model, encoder, device)
+    if embedded.refused:
+        facts["refused"] = _listed(embedded.refused)
+    return Encoded(embedded.clip, embedded.is_encoded, embed_texts(encoder, texts), facts)
+
+
+def encoder_facts(model: str, encoder: Encoder, device: str) -> dict[str, object]:
+    """What of an encoder fixes its embeddings."""
+    return {
+        "model": f"{model} ({encoder.kind})",
+        "space": encoder.space_id,
+        "frames": encoder.num_frames,
+        "image": f"{encoder.spec.image_px} px, crop {encoder.spec.crop}, antialias {encoder.spec.is_antialiased}",
+        "device": device,
+    }
+
+
+def available_videos(spans: Sequence[Span], folder: Path, *, is_allowing_missing: bool) -> dict[str, VideoFiles]:
+    """The files of every annotated video.
+
+    Raises:
+        NotFoundError: if some are missing and that is not allowed; the message lists them.
+    """
+    found = find_videos(folder)
+    missing = missing_videos((span.video_id for span in spans), found)
+    if missing and not is_allowing_missing:
+        shown = ", ".join(missing[:_LISTED]) + (", ..." if len(missing) > _LISTED else "")
+        raise NotFoundError(
+            f"{folder}: {len(missing)} annotated videos are not there: {shown}; --allow-missing scores the rest"
+        )
+    return found
+
+
+def _listed(refused: list[RefusedSpans]) -> str:
+    lines = [f"{len(part.rows)} spans: {part.reason}" for part in refused]
+    rest = [f"and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else []
+    return "\n".join([f"{sum(len(part.rows) for part in refused)} spans cannot be read", *lines[:_LISTED], *rest])
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )

@@ -1,0 +1,36 @@
+"""The rendered archives that benchmarks use when they are given none: made once, kept in the cache folder."""
+
+import os
+from pathlib import Path
+
+from rich.console import Console
+
+from henasy.scenes.archive import ArchiveConfig, write_archive
+
+TEST_ARCHIVE = ArchiveConfig(seed=7001, num_videos=24, split="test")
+TRAIN_ARCHIVE = ArchiveConfig(seed=7002, num_videos=24, split="train")
+"""Only for the baselines that learn; models are trained on archives of other seeds."""
+
+
+def cache_folder() -> Path:
+    """`henasy` in the user's cache folder, which `XDG_CACHE_HOME` moves."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "henasy"
+
+
+def cached_archive(config: ArchiveConfig) -> Path:
+    """The archive of these settings, rendered now if it is not there yet or was left unfinished."""
+    name = f"{config.split}-{config.seed}-{config.num_videos}x{config.video_s:g}s-{config.width_px}x{config.height_px}"
+    folder = cache_folder() / "archives" / name
+    if (folder / "narrations.csv").is_file():
+        return folder
+    console = Console(stderr=True)
+    console.print(f"rendering {config.num_videos} videos of {config.video_s:g} s into {folder}, once", highlight=False)
+    done: list[str] = []
+
+    def report(video_uid: str) -> None:
+        done.append(video_uid)
+        console.print(f"  {len(done)}: {video_uid}", highlight=False)
+
+    write_archive(config, folder, workers=os.cpu_count() or 1, on_video=report)
+    return folder

@@ -1,0 +1,94 @@
+"""What a benchmark is to score, from the options of its command line."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from henasy.errors import InputError
+from henasy.evaluation.features import Similarity
+
+SHIPPED_MODEL = "henasy-tiny"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureSource:
+    """Embeddings that somebody else made, in the order of the annotations."""
+
+    annotations: Path
+    video_features: Path
+    text_features: Path
+    similarity: Similarity
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoSource:
+    """Videos to encode with a model."""
+
+    annotations: Path
+    videos: Path
+    model: str
+    device: str
+    is_allowing_missing: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderedSource:
+    """A rendered archive, encoded with a model; None renders one into the cache."""
+
+    archive: Path | None
+    model: str
+    device: str
+
+
+Source = FeatureSource | VideoSource | RenderedSource
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceOptions:
+    """The options as the user gave them."""
+
+    annotations: Path | None
+    videos: Path | None
+    model: str | None
+    device: str
+    features: tuple[Path, Path] | None
+    similarity: Similarity
+    archive: Path | None
+    is_allowing_missing: bool
+
+
+def choose_source(options: SourceOptions) -> Source:
+    """The one source that the options describe.
+
+    Raises:
+        InputError: if options are missing or exclude each other.
+    """
+    if options.features is not None:
+        if options.annotations is None:
+            raise InputError("--features", "needs --annotations, whose order the rows follow")
+        _refuse_with("--features", options, "videos", "model", "archive")
+        return FeatureSource(
+            annotations=options.annotations,
+            video_features=options.features[0],
+            text_features=options.features[1],
+            similarity=options.similarity,
+        )
+    if options.similarity != "cosine":
+        raise InputError("--similarity", "applies to --features only: the encoders' embeddings are compared by cosine")
+    if options.annotations is None and options.videos is None:
+        return RenderedSource(archive=options.archive, model=options.model or SHIPPED_MODEL, device=options.device)
+    if options.annotations is None or options.videos is None or options.model is None:
+        raise InputError("--annotations", "needs --videos and --model beside it, or --features")
+    _refuse_with("--annotations", options, "archive")
+    return VideoSource(
+        annotations=options.annotations,
+        videos=options.videos,
+        model=options.model,
+        device=options.device,
+        is_allowing_missing=options.is_allowing_missing,
+    )
+
+
+def _refuse_with(option: str, options: SourceOptions, *others: str) -> None:
+    for other in others:
+        if getattr(options, other) is not None:
+            raise InputError(option, f"cannot be used together with --{other}")

@@ -1,0 +1,145 @@
+"""The frames of annotated spans, read from their videos in one pass each.
+
+N spans of a batch, T frames.
+"""
+
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from henasy.errors import HenasyError
+from henasy.evaluation.frame_rules import FramePlace, FrameRule, Span
+from henasy.evaluation.video_files import VideoFiles
+from henasy.video.decode import find_decoder
+from henasy.video.probe import VideoInfo, probe
+
+Image = NDArray[np.uint8]
+
+
+class SpanBatch(NamedTuple):
+    """Spans of one video with their frames."""
+
+    rows: NDArray[np.int64]
+    """(N,) positions in the list of spans that was asked for."""
+    frames: Image
+    """(N, T, H, W, 3) RGB, displayed orientation."""
+
+
+class RefusedSpans(NamedTuple):
+    """Spans whose frames cannot be had, and why."""
+
+    rows: NDArray[np.int64]
+    reason: str
+
+
+def read_spans(
+    spans: Sequence[Span],
+    found: dict[str, VideoFiles],
+    rule: FrameRule,
+    num_frames: int,
+    *,
+    batch_spans: int = 16,
+    decoder: str = "pyav",
+) -> Iterator[SpanBatch | RefusedSpans]:
+    """Every span exactly once, video by video, in a batch or refused.
+
+    Args:
+        spans: what to read; the rows of the answers count in this list.
+        found: the files of each video; spans of other videos are refused.
+        rule: which frames stand for a span.
+        num_frames: T.
+        batch_spans: spans of a batch, at most.
+        decoder: name of the decoder.
+    """
+    rows_of: dict[str, list[int]] = {}
+    for row, span in enumerate(spans):
+        rows_of.setdefault(span.video_id, []).append(row)
+    for video_id, rows in rows_of.items():
+        if video_id not in found:
+            yield RefusedSpans(np.array(rows), f"no file of video {video_id}")
+            continue
+        try:
+            files = found[video_id]
+            infos = [probe(path) for path in files.paths]
+            places = {row: rule(spans[row], files, infos, num_frames) for row in rows}
+        except HenasyError as error:
+            yield RefusedSpans(np.array(rows), str(error))
+            continue
+        yield from _read_video(files, infos, places, batch_spans, decoder)
+
+
+def _read_video(
+    files: VideoFiles,
+    infos: list[VideoInfo],
+    places: dict[int, tuple[FramePlace, ...]],
+    batch_spans: int,
+    decoder: str,
+) -> Iterator[SpanBatch | RefusedSpans]:
+    ready: list[tuple[int, Image]] = []
+    done: set[int] = set()
+    try:
+        for row, frames in _assembled(files, infos, places, decoder):
+            done.add(row)
+            if isinstance(frames, str):
+                yield RefusedSpans(np.array([row]), frames)
+                continue
+            ready.append((row, frames))
+            if len(ready) == batch_spans:
+                yield _batch(ready)
+                ready = []
+    except HenasyError as error:
+        yield RefusedSpans(np.array([row for row in places if row not in done]), str(error))
+    if ready:
+        yield _batch(ready)
+
+
+def _batch(ready: list[tuple[int, Image]]) -> SpanBatch:
+    return SpanBatch(np.array([row for row, _ in ready]), np.stack([frames for _, frames in ready]))
+
+
+def _assembled(
+    files: VideoFiles, infos: list[VideoInfo], places: dict[int, tuple[FramePlace, ...]], decoder: str
+) -> Iterator[tuple[int, Image | str]]:
+    """Each span's row with its frames (T, H, W, 3), or with why there are none, as soon as its last frame is read."""
+    waiting = deque(sorted(places, key=lambda row: max(places[row])))
+    uses = Counter(place for row in places for place in places[row])
+    held: dict[FramePlace, Image | str] = {}
+    for place, image in _read_places(files, infos, sorted(uses), decoder):
+        held[place] = image
+        while waiting and max(places[waiting[0]]) <= place:
+            row = waiting.popleft()
+            yield row, _stacked([held[needed] for needed in places[row]])
+            for needed in places[row]:
+                uses[needed] -= 1
+                if uses[needed] == 0:
+                    held.pop(needed, None)
+
+
+def _stacked(images: list[Image | str]) -> Image | str:
+    faults = [image for image in images if isinstance(image, str)]
+    return faults[0] if faults else np.stack([image for image in images if not isinstance(image, str)])
+
+
+def _read_places(
+    files: VideoFiles, infos: list[VideoInfo], places: list[FramePlace], decoder: str
+) -> Iterator[tuple[FramePlace, Image | str]]:
+    """The frames at ascending places, each an image or why it cannot be had.
+
+    A frame's number is turned into the middle of its time on the screen, which finds the same frame in a video of
+    constant rate, and the one displayed at that time in any other.
+    """
+    for file, path in enumerate(files.paths):
+        wanted = [place for place in places if place.file == file]
+        times_s = (np.array([place.frame_id for place in wanted], np.float64) + 0.5) / infos[file].fps
+        if not wanted:
+            continue
+        for run in find_decoder(decoder)(path, times_s, _ignore_progress):
+            for place in wanted[run.first : run.last]:
+                yield place, run.fault if run.image is None else run.image
+
+
+def _ignore_progress() -> None:
+    return None
