@@ -56,22 +56,22 @@ class Filter(_message.Message):
     def __init__(self, video_ids: _Optional[_Iterable[str]] = ..., path_globs: _Optional[_Iterable[str]] = ..., time: _Optional[_Union[TimeRange, _Mapping]] = ..., metadata: _Optional[_Iterable[_Union[MetadataCondition, _Mapping]]] = ...) -> None: ...
 
 class TimeRange(_message.Message):
-    __slots__ = ("from_s", "until_s")
-    FROM_S_FIELD_NUMBER: _ClassVar[int]
-    UNTIL_S_FIELD_NUMBER: _ClassVar[int]
-    from_s: float
-    until_s: float
-    def __init__(self, from_s: _Optional[float] = ..., until_s: _Optional[float] = ...) -> None: ...
+    __slots__ = ("start_s", "end_s")
+    START_S_FIELD_NUMBER: _ClassVar[int]
+    END_S_FIELD_NUMBER: _ClassVar[int]
+    start_s: float
+    end_s: float
+    def __init__(self, start_s: _Optional[float] = ..., end_s: _Optional[float] = ...) -> None: ...
 
 class MetadataCondition(_message.Message):
-    __slots__ = ("column", "equals", "range")
+    __slots__ = ("column", "equals_any", "range")
     COLUMN_FIELD_NUMBER: _ClassVar[int]
-    EQUALS_FIELD_NUMBER: _ClassVar[int]
+    EQUALS_ANY_FIELD_NUMBER: _ClassVar[int]
     RANGE_FIELD_NUMBER: _ClassVar[int]
     column: str
-    equals: _types_pb2.MetadataValue
+    equals_any: _containers.RepeatedCompositeFieldContainer[_types_pb2.MetadataValue]
     range: NumberRange
-    def __init__(self, column: _Optional[str] = ..., equals: _Optional[_Union[_types_pb2.MetadataValue, _Mapping]] = ..., range: _Optional[_Union[NumberRange, _Mapping]] = ...) -> None: ...
+    def __init__(self, column: _Optional[str] = ..., equals_any: _Optional[_Iterable[_Union[_types_pb2.MetadataValue, _Mapping]]] = ..., range: _Optional[_Union[NumberRange, _Mapping]] = ...) -> None: ...
 
 class NumberRange(_message.Message):
     __slots__ = ("min", "max")

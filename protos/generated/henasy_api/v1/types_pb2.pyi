@@ -106,16 +106,20 @@ class Entity(_message.Message):
     def __init__(self, slot: _Optional[int] = ..., score: _Optional[float] = ..., patch_share: _Optional[float] = ..., regions: _Optional[_Iterable[_Union[Region, _Mapping]]] = ...) -> None: ...
 
 class PhraseMatch(_message.Message):
-    __slots__ = ("phrase", "kind", "slot", "score")
+    __slots__ = ("phrase", "kind", "start_char", "end_char", "slot", "score")
     PHRASE_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
+    START_CHAR_FIELD_NUMBER: _ClassVar[int]
+    END_CHAR_FIELD_NUMBER: _ClassVar[int]
     SLOT_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
     phrase: str
     kind: PhraseKind
+    start_char: int
+    end_char: int
     slot: int
     score: float
-    def __init__(self, phrase: _Optional[str] = ..., kind: _Optional[_Union[PhraseKind, str]] = ..., slot: _Optional[int] = ..., score: _Optional[float] = ...) -> None: ...
+    def __init__(self, phrase: _Optional[str] = ..., kind: _Optional[_Union[PhraseKind, str]] = ..., start_char: _Optional[int] = ..., end_char: _Optional[int] = ..., slot: _Optional[int] = ..., score: _Optional[float] = ...) -> None: ...
 
 class Explanation(_message.Message):
     __slots__ = ("clip_score", "phrases", "entities")

@@ -1,0 +1,273 @@
+"""Search of one index with one encoder: the use cases that the service, the command line and benchmarks share.
+
+Q queries, D width, n rows.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from henasy.errors import InputError, NotFoundError, SpaceMismatchError, UnsupportedError, VideoError
+from henasy.index.reader import ClipColumns, Index
+from henasy.index.select import Selection
+from henasy.index.videos import VideoRecord
+from henasy.search.explain import ClipView, EmbeddedQuery, explain_clip, soft_saliency, stored_saliency
+from henasy.search.hits import (
+    Entity,
+    Evidence,
+    Explanation,
+    Hit,
+    QueryResult,
+    Saliency,
+    SearchAnswer,
+    Span,
+    Timing,
+    VideoRef,
+)
+from henasy.search.pick import PickRule, Ranked, grouped_order, pick
+from henasy.search.request import SearchRequest, Target, check_query, check_time
+from henasy.text.phrases import find_phrases
+
+if TYPE_CHECKING:
+    from henasy.checkpoint.encoder import Encoder
+
+Proceed = Callable[[], None]
+"""Called between the steps of a search; raises to end it."""
+
+MAX_START_ERROR_S = 1e-3
+"""A clip is found by its start although a client rounded it."""
+
+
+class _Scope(NamedTuple):
+    """What one request may find."""
+
+    selection: Selection
+    num_videos: int
+
+
+class Engine:
+    """Answers from one generation of an index. Safe to use from several threads."""
+
+    def __init__(self, index: Index, encoder: Encoder) -> None:
+        """Joins an index and the encoder of its space.
+
+        Raises:
+            SpaceMismatchError: the index was made by another model or with another preprocessing.
+        """
+        if encoder.space_id != index.space_id:
+            raise SpaceMismatchError(
+                f"{index.root}: was made by model {index.settings.model} in space {index.space_id}; "
+                f"the given model makes space {encoder.space_id}"
+            )
+        self.index = index
+        self.encoder = encoder
+
+    def search(self, request: SearchRequest, proceed: Proceed = lambda: None) -> SearchAnswer:
+        """The best hits of each query. Ranking is exact cosine over the stored vectors, ties in the order of rows.
+
+        A video scores as its best clip does. Of entities in overlapping clips of one video only the best is a hit,
+        unless the request keeps them.
+
+        Args:
+            request: texts, target and conditions.
+            proceed: called between the steps; what it raises ends the search.
+
+        Raises:
+            UnsupportedError: moments, or entities or explanations of an index without entities.
+            NotFoundError: a filter names an unknown video.
+            InputError: a filter names an unknown metadata column.
+        """
+        started = time.perf_counter()
+        self._require_answerable(request)
+        scope = self._scope(request)
+        proceed()
+        embedded = self._embed(request)
+        encoded = time.perf_counter()
+        results, nearest_s = [], 0.0
+        for text, query in zip(request.queries, embedded, strict=True):
+            proceed()
+            asked = time.perf_counter()
+            ranked = self._rank(query.vector, request, scope)
+            nearest_s += time.perf_counter() - asked
+            results.append(QueryResult(query=text, hits=self._hits(ranked, query, request)))
+        timing = Timing(
+            encode_ms=1e3 * (encoded - started),
+            nearest_ms=1e3 * nearest_s,
+            total_ms=1e3 * (time.perf_counter() - started),
+        )
+        return SearchAnswer(results=tuple(results), generation=self.index.generation, timing=timing)
+
+    def explain(self, query: str, video_id: str, start_s: float, slot: int | None = None) -> Evidence:
+        """Which phrase of the query met which entity of one clip, and where.
+
+        Args:
+            query: the text.
+            video_id: the clip's video.
+            start_s: start of the clip, to a millisecond.
+            slot: an entity to describe even if no phrase met it.
+
+        Raises:
+            InputError: the query is blank or too long, the start is no time, the slot does not exist.
+            NotFoundError: no such video, no clip that starts there, no patch belongs to the slot's entity.
+            UnsupportedError: the index holds no entities.
+        """
+        check_query("query", query)
+        check_time("start_s", start_s)
+        self._require_entities("Explain")
+        view = ClipView(self.index, self.encoder, self._find_clip(video_id, start_s))
+        self._require_slot(view, slot)
+        embedded = self._embed(SearchRequest(queries=(query,), top_k=1, is_explained=True))[0]
+        explanation = explain_clip(view, embedded, slot)
+        saliency, reason = self._saliency(view, explanation)
+        return Evidence(
+            video=video_ref(view.record),
+            span=Span(*view.span),
+            explanation=explanation,
+            saliency=saliency,
+            is_soft=not reason,
+            unavailable_reason=reason,
+            generation=self.index.generation,
+        )
+
+    def _require_answerable(self, request: SearchRequest) -> None:
+        if request.target is Target.MOMENTS:
+            allowed = ", ".join(target for target in Target if target is not Target.MOMENTS)
+            raise UnsupportedError(f"target: moments are not supported by this version; there are: {allowed}")
+        if request.target is Target.ENTITIES:
+            self._require_entities("target entities")
+        if request.is_explained:
+            self._require_entities("is_explained")
+
+    def _require_entities(self, what: str) -> None:
+        if self.index.kind != "henasy":
+            raise UnsupportedError(
+                f"{what}: this index is of kind {self.index.kind!r} and holds clips only; "
+                "entities need an index that a henasy model made"
+            )
+
+    def _require_slot(self, view: ClipView, slot: int | None) -> None:
+        if slot is None:
+            return
+        if not 0 <= slot < self.index.num_entities:
+            raise InputError("slot", f"{slot} is not in 0..{self.index.num_entities - 1}")
+        if not view.is_valid[slot]:
+            raise NotFoundError(f"slot: no patch of this clip belongs to entity {slot}")
+
+    def _find_clip(self, video_id: str, start_s: float) -> int:
+        rows = self.index.rows_of_video(video_id)
+        starts = self.index.clips(np.arange(rows.start, rows.stop)).start_s
+        if not len(starts):
+            raise NotFoundError(f"video_id: no clip of {video_id!r} could be read")
+        at = int(np.argmin(np.abs(starts - start_s)))
+        if abs(starts[at] - start_s) > MAX_START_ERROR_S:
+            raise NotFoundError(
+                f"start_s: no clip of {video_id!r} starts at {start_s:g} s; the nearest starts at {starts[at]:g} s"
+            )
+        return rows[at]
+
+    def _scope(self, request: SearchRequest) -> _Scope:
+        selection = self.index.select(request.filters)
+        if selection.rows is None:
+            return _Scope(selection, len(self.index.videos))
+        return _Scope(selection, len(np.unique(self.index.clips(selection.rows).video_row)))
+
+    def _embed(self, request: SearchRequest) -> list[EmbeddedQuery]:
+        """The queries, and their phrases when explanations are wanted, encoded together."""
+        phrases = [find_phrases(text) if request.is_explained else [] for text in request.queries]
+        texts = list(request.queries) + [phrase.text for found in phrases for phrase in found]
+        vectors = self.encoder.encode_texts(texts)
+        embedded, start = [], len(request.queries)
+        for row, found in enumerate(phrases):
+            embedded.append(EmbeddedQuery(vectors[row], tuple(found), vectors[start : start + len(found)]))
+            start += len(found)
+        return embedded
+
+    def _rank(self, vector: NDArray[np.float32], request: SearchRequest, scope: _Scope) -> Ranked:
+        """The rows that become hits, clip rows or entity rows, in the order in which they are shown."""
+        is_entities = request.target is Target.ENTITIES
+        find = self.index.search_entities if is_entities else self.index.search_clips
+
+        def nearest(k: int) -> Ranked:
+            found = find(vector[None], k, scope.selection)
+            is_row = found.rows[0] >= 0
+            return Ranked(found.scores[0][is_row], found.rows[0][is_row])
+
+        def places(rows: NDArray[np.int64]) -> ClipColumns:
+            return self.index.clips(self._clip_rows(rows, request))
+
+        ranked = pick(nearest, places, _pick_rule(request), scope.num_videos)
+        if request.max_hits_per_video is None:
+            return ranked
+        order = grouped_order(places(ranked.rows).video_row)
+        return Ranked(ranked.scores[order], ranked.rows[order])
+
+    def _clip_rows(self, rows: NDArray[np.int64], request: SearchRequest) -> NDArray[np.int64]:
+        return rows // self.index.num_entities if request.target is Target.ENTITIES else rows
+
+    def _hits(self, ranked: Ranked, query: EmbeddedQuery, request: SearchRequest) -> tuple[Hit, ...]:
+        clip_rows = self._clip_rows(ranked.rows, request)
+        clips = self.index.clips(clip_rows)
+        hits = []
+        for at, (row, score) in enumerate(zip(ranked.rows, ranked.scores, strict=True)):
+            entity, explanation = self._evidence(int(row), int(clip_rows[at]), float(score), query, request)
+            hit = Hit(
+                rank=at + 1,
+                score=float(score),
+                video=video_ref(self.index.videos[int(clips.video_row[at])]),
+                span=Span(float(clips.start_s[at]), float(clips.end_s[at])),
+                entity=entity,
+                explanation=explanation,
+            )
+            hits.append(hit)
+        return tuple(hits)
+
+    def _evidence(
+        self, row: int, clip_row: int, score: float, query: EmbeddedQuery, request: SearchRequest
+    ) -> tuple[Entity | None, Explanation | None]:
+        is_entity = request.target is Target.ENTITIES
+        if not (is_entity or request.is_explained):
+            return None, None
+        view = ClipView(self.index, self.encoder, clip_row)
+        slot = row % self.index.num_entities if is_entity else None
+        entity = None
+        if slot is not None:
+            share = float(view.patch_share[slot])
+            entity = Entity(slot=slot, score=score, patch_share=share, regions=view.regions(slot))
+        explanation = explain_clip(view, query, slot) if request.is_explained else None
+        return entity, explanation
+
+    def _saliency(self, view: ClipView, explanation: Explanation) -> tuple[tuple[Saliency, ...], str]:
+        """Saliency of the explanation's entities, and why it is not the soft one (empty when it is)."""
+        slots = [entity.slot for entity in explanation.entities]
+        try:
+            return soft_saliency(view, self.encoder, slots), ""
+        except VideoError as error:
+            return stored_saliency(view, slots), str(error)
+
+
+def _pick_rule(request: SearchRequest) -> PickRule:
+    is_entities = request.target is Target.ENTITIES
+    return PickRule(
+        top_k=request.top_k,
+        min_score=request.min_score,
+        max_per_video=1 if request.target is Target.VIDEOS else request.max_hits_per_video,
+        is_distinct=is_entities and not request.has_overlapping,
+    )
+
+
+def video_ref(record: VideoRecord) -> VideoRef:
+    """What hits say of a video of the index."""
+    return VideoRef(
+        video_id=record.video_id,
+        path=record.path,
+        duration_s=record.duration_s,
+        width_px=record.width_px,
+        height_px=record.height_px,
+        is_online=record.is_online,
+        metadata=record.metadata,
+    )

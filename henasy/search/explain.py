@@ -1,0 +1,174 @@
+"""Why a clip answers a query: which phrase met which entity, and where that entity is.
+
+D width, E entities, T frames, gh x gw patches per frame.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from henasy.errors import VideoError
+from henasy.index.reader import Index
+from henasy.index.videos import VideoRecord
+from henasy.search.hits import Box, Entity, Explanation, PhraseKind, PhraseMatch, Region, Saliency
+from henasy.search.regions import regions_of
+from henasy.text.phrases import Phrase
+from henasy.video.clips import RefusedClips, read_clips
+from henasy.video.fingerprint import fingerprint
+from henasy.video.plan import frame_times
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from henasy.checkpoint.encoder import Encoder
+    from henasy.video.geometry import FrameCrop
+
+
+class EmbeddedQuery(NamedTuple):
+    """A query and its phrases in the joint space."""
+
+    vector: NDArray[np.float32]
+    """(D,)"""
+    phrases: tuple[Phrase, ...]
+    phrase_vectors: NDArray[np.float32]
+    """(number of phrases, D)"""
+
+
+class ClipView:
+    """One clip of the index with its entities and where they are."""
+
+    def __init__(self, index: Index, encoder: Encoder, row: int) -> None:
+        """Reads the clip's columns.
+
+        Args:
+            row: clip row of the index, which has entities.
+        """
+        rows = np.array([row], np.int64)
+        columns = index.clips(rows)
+        share, is_valid = index.entity_shares(rows)
+        self.record: VideoRecord = index.videos[int(columns.video_row[0])]
+        self.span = (float(columns.start_s[0]), float(columns.end_s[0]))
+        self.times_s: NDArray[np.float64] = frame_times([self.span], index.settings.num_frames)[0]
+        self.crop: FrameCrop = encoder.spec.crop_to_frame(self.record.height_px, self.record.width_px)
+        self.patch_share: NDArray[np.float32] = share[0]
+        self.is_valid: NDArray[np.bool_] = is_valid[0]
+        self._index, self._rows = index, rows
+        self._grid = index.settings.grid
+
+    def members(self, slot: int) -> NDArray[np.bool_]:
+        """(T, gh, gw) the patches of an entity."""
+        patches = self._index.assignment(self._rows)[0]
+        return np.asarray(patches == slot).reshape(len(patches), *self._grid)
+
+    def clip_score(self, vector: NDArray[np.float32]) -> float:
+        """Similarity of the clip to a text (D,)."""
+        return float(_cosines(self._index.clip_vectors(self._rows), vector)[0])
+
+    def entity_scores(self, vector: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(E,) similarities of the entities to a text (D,); -inf for entities without patches."""
+        scores = _cosines(self._index.entity_vectors(self._rows)[0], vector)
+        return np.where(self.is_valid, scores, -np.inf)
+
+    def regions(self, slot: int) -> tuple[Region, ...]:
+        """Where an entity is in each frame."""
+        return regions_of(self.members(slot), self.times_s, self.crop)
+
+
+def explain_clip(view: ClipView, query: EmbeddedQuery, slot: int | None) -> Explanation:
+    """Which phrase met which entity of a clip.
+
+    Args:
+        slot: an entity to describe even if no phrase met it. With none, and no phrase in the query, the entity
+            that meets the whole query is described.
+    """
+    phrases = _matches(view, query)
+    scores = view.entity_scores(query.vector)
+    slots = {match.slot for match in phrases}
+    if slot is not None:
+        slots.add(slot)
+    if not slots and view.is_valid.any():
+        slots.add(int(np.argmax(scores)))
+    entities = [
+        Entity(slot=s, score=float(scores[s]), patch_share=float(view.patch_share[s]), regions=view.regions(s))
+        for s in sorted(slots, key=lambda s: (-scores[s], s))
+    ]
+    return Explanation(clip_score=view.clip_score(query.vector), phrases=phrases, entities=tuple(entities))
+
+
+def _matches(view: ClipView, query: EmbeddedQuery) -> tuple[PhraseMatch, ...]:
+    if not view.is_valid.any():
+        return ()
+    matches = []
+    for phrase, vector in zip(query.phrases, query.phrase_vectors, strict=True):
+        scores = view.entity_scores(vector)
+        slot = int(np.argmax(scores))
+        match = PhraseMatch(
+            phrase=phrase.text,
+            kind=PhraseKind(phrase.kind),
+            start_char=phrase.start,
+            end_char=phrase.end,
+            slot=slot,
+            score=float(scores[slot]),
+        )
+        matches.append(match)
+    return tuple(matches)
+
+
+def stored_saliency(view: ClipView, slots: list[int]) -> tuple[Saliency, ...]:
+    """The hard assignment as saliency, 0 and 255."""
+    return tuple(_saliency(view, slot, view.members(slot).astype(np.float32)) for slot in slots)
+
+
+def soft_saliency(view: ClipView, encoder: Encoder, slots: list[int]) -> tuple[Saliency, ...]:
+    """Saliency computed again from the video.
+
+    Raises:
+        VideoError: no file with the video's content is there, or the clip cannot be read from it.
+    """
+    frames, frame_rows = _frames_of(view)
+    maps = encoder.saliency(frames, frame_rows)[0]
+    return tuple(_saliency(view, slot, maps[:, slot]) for slot in slots)
+
+
+def _frames_of(view: ClipView) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The clip's frames (F, H, W, 3) and which of them each time shows (1, T)."""
+    path = find_file(view.record)
+    for batch in read_clips(path, [view.span], len(view.times_s)):
+        if isinstance(batch, RefusedClips):
+            raise VideoError(f"{path}: the clip at {view.span[0]:g} s cannot be read: {batch.reason}")
+        return batch.frames, batch.frame_rows
+    raise VideoError(f"{path}: no frame at {view.span[0]:g} s")
+
+
+def find_file(record: VideoRecord) -> Path:
+    """A file that still has the content of a video.
+
+    Raises:
+        VideoError: none is there, or those that are have other content; all are named.
+    """
+    reasons = []
+    for file in record.files:
+        try:
+            if fingerprint(file) == record.fingerprint:
+                return file
+            reasons.append(f"{file}: has changed since it was indexed")
+        except (VideoError, OSError) as error:
+            reasons.append(str(error))
+    raise VideoError("; ".join(reasons))
+
+
+def _saliency(view: ClipView, slot: int, values: NDArray[np.float32]) -> Saliency:
+    crop = view.crop
+    box = Box(crop.left_px, crop.top_px, crop.left_px + crop.width_px, crop.top_px + crop.height_px)
+    levels = np.round(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    return Saliency(slot=slot, crop=box, times_s=tuple(view.times_s.tolist()), values=levels)
+
+
+def _cosines(vectors: NDArray[np.float32], text: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Cosines (n,) in float64, as the index ranks."""
+    exact, query = vectors.astype(np.float64), text.astype(np.float64)
+    norms = np.linalg.norm(exact, axis=1) * np.linalg.norm(query)
+    return np.asarray(np.einsum("nd,d->n", exact, query) / np.maximum(norms, 1e-12))

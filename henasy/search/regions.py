@@ -1,0 +1,74 @@
+"""Masks and boxes of entities in displayed frames, from the patches that belong to them.
+
+A mask is constant over each patch, so its run-length code follows from the grid without drawing any pixel.
+T frames, gh x gw patches per frame, H x W pixels of a displayed frame.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco
+
+from henasy.search.hits import Box, Mask, Region
+from henasy.video.geometry import FrameCrop
+
+
+def regions_of(is_member: NDArray[np.bool_], times_s: NDArray[np.float64], crop: FrameCrop) -> tuple[Region, ...]:
+    """Where an entity is in each frame of its clip.
+
+    Args:
+        is_member: (T, gh, gw) the patches of the entity.
+        times_s: (T,) instants of the frames.
+        crop: the part of a displayed frame that the patches cover.
+    """
+    rows = _cells(is_member.shape[1], crop.frame.height_px, crop.top_px, crop.height_px)
+    columns = _cells(is_member.shape[2], crop.frame.width_px, crop.left_px, crop.width_px)
+    return tuple(_region(frame, float(time_s), rows, columns) for frame, time_s in zip(is_member, times_s, strict=True))
+
+
+def _cells(num_cells: int, length_px: int, start_px: float, extent_px: float) -> NDArray[np.int64]:
+    """(length_px,) the cell under the middle of each pixel of an axis, -1 outside the grid."""
+    position = (np.arange(length_px) + 0.5 - start_px) / extent_px * num_cells
+    is_inside = (position >= 0) & (position < num_cells)
+    return np.where(is_inside, position, -1).astype(np.int64)
+
+
+def _region(is_member: NDArray[np.bool_], time_s: float, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Region:
+    # One column of pixels per column of patches, and an empty one at -1 for pixels outside the grid.
+    strips = np.zeros((is_member.shape[1] + 1, len(rows)), np.bool_)
+    strips[:-1] = np.where(rows >= 0, is_member[rows].T, False)
+    is_row = np.any(strips, axis=0)
+    is_column = np.take(np.any(strips, axis=1), columns)
+    if not is_row.any() or not is_column.any():
+        return Region(time_s=time_s, box=None, mask=None)
+    (top, bottom), (left, right) = _extent(is_row), _extent(is_column)
+    mask = _encode(strips, columns)
+    return Region(time_s=time_s, box=Box(left, top, right, bottom), mask=mask)
+
+
+def _extent(is_set: NDArray[np.bool_]) -> tuple[float, float]:
+    at = np.flatnonzero(is_set)
+    return float(at[0]), float(at[-1] + 1)
+
+
+def _encode(strips: NDArray[np.bool_], columns: NDArray[np.int64]) -> Mask:
+    """The run-length code, column by column, of the frame whose pixel column x is `strips[columns[x]]`."""
+    height_px, width_px = strips.shape[1], len(columns)
+    edges = np.diff(strips.astype(np.int8), axis=1, prepend=0, append=0)
+    runs = [np.stack([np.flatnonzero(edge == 1), np.flatnonzero(edge == -1)], axis=1) for edge in edges]
+    placed = [runs[column] + x * height_px for x, column in enumerate(columns) if len(runs[column])]
+    bounds = np.concatenate(placed)
+    # A run that reaches the foot of a column and one that starts at the head of the next are one run.
+    is_joined = bounds[1:, 0] == bounds[:-1, 1]
+    starts = bounds[np.concatenate([[True], ~is_joined]), 0]
+    ends = bounds[np.concatenate([~is_joined, [True]]), 1]
+    marks = np.concatenate([[0], np.stack([starts, ends], axis=1).ravel(), [height_px * width_px]])
+    counts = np.diff(marks)
+    counts = counts if counts[-1] else counts[:-1]
+    code = coco.frPyObjects({"size": [height_px, width_px], "counts": counts.tolist()}, height_px, width_px)
+    return Mask(height_px, width_px, code["counts"].decode("ascii"))
+
+
+def decode_mask(mask: Mask) -> NDArray[np.bool_]:
+    """(H, W) the mask's pixels."""
+    pixels = coco.decode({"size": [mask.height_px, mask.width_px], "counts": mask.counts.encode("ascii")})
+    return np.asarray(pixels, dtype=np.bool_)

@@ -1,0 +1,98 @@
+"""What may be asked of an index, with every limit."""
+
+import math
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from henasy.errors import InputError
+from henasy.index.select import Filters
+
+MAX_QUERY_CHARS = 1_000
+MAX_QUERIES = 64
+MAX_TOP_K = 1_000
+MAX_HITS = 10_000
+"""Queries times top_k."""
+MAX_EXPLAINED_HITS = 100
+"""Queries times top_k when every hit is explained."""
+DEFAULT_TOP_K = 10
+DEFAULT_HITS_PER_VIDEO = 3
+
+
+class Target(StrEnum):
+    """What a hit is."""
+
+    CLIPS = "clips"
+    VIDEOS = "videos"
+    MOMENTS = "moments"
+    ENTITIES = "entities"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchRequest:
+    """Texts and how to answer them.
+
+    Raises:
+        InputError: a value is not allowed; names the field, the value and what is allowed.
+    """
+
+    queries: tuple[str, ...]
+    """1 to 64 texts of 1 to 1,000 characters."""
+    target: Target = Target.CLIPS
+    top_k: int = DEFAULT_TOP_K
+    """Hits per query, 1 to 1,000."""
+    min_score: float | None = None
+    """Hits below are left out; -1 to 1."""
+    filters: Filters = field(default_factory=Filters)
+    """Which clips may be hits."""
+    max_hits_per_video: int | None = None
+    """Groups the hits by video with at most this many of each; None ranks by score alone."""
+    is_explained: bool = False
+    """Adds an explanation to each hit."""
+    has_overlapping: bool = False
+    """Keeps entities of clips that overlap a better hit of the same video."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.queries) <= MAX_QUERIES:
+            raise InputError("queries", f"{len(self.queries)} given, 1 to {MAX_QUERIES} are allowed")
+        for row, query in enumerate(self.queries):
+            check_query("query" if len(self.queries) == 1 else f"queries[{row}]", query)
+        _check_count("top_k", self.top_k, MAX_TOP_K)
+        if self.min_score is not None and not -1 <= self.min_score <= 1:
+            raise InputError("min_score", f"{self.min_score} is not a number from -1 to 1")
+        if self.max_hits_per_video is not None:
+            _check_count("max_hits_per_video", self.max_hits_per_video, MAX_TOP_K)
+            if self.target is Target.VIDEOS:
+                raise InputError("group_by_video", "target videos is not grouped: each hit is a video already")
+        limit = MAX_EXPLAINED_HITS if self.is_explained else MAX_HITS
+        if len(self.queries) * self.top_k > limit:
+            kind = "explained hits" if self.is_explained else "hits"
+            raise InputError("top_k", f"{len(self.queries)} queries x {self.top_k} is above {limit} {kind} per call")
+
+
+def check_query(field: str, query: str) -> None:
+    """Passes for a text that can be searched for.
+
+    Raises:
+        InputError: it is blank, too long or not valid Unicode; `field` is named.
+    """
+    if not any(char.isprintable() and not char.isspace() for char in query):
+        raise InputError(field, f"{query[:20]!r} has no visible character; 1 to {MAX_QUERY_CHARS} characters needed")
+    if len(query) > MAX_QUERY_CHARS:
+        raise InputError(field, f"has {len(query)} characters, at most {MAX_QUERY_CHARS} are allowed")
+    if any("\ud800" <= char <= "\udfff" for char in query):
+        raise InputError(field, f"{query[:20]!r} holds half of a surrogate pair, which no text has")
+
+
+def check_time(field: str, time_s: float) -> None:
+    """Passes for a time on a video's clock.
+
+    Raises:
+        InputError: it is not finite or before the start; `field` is named.
+    """
+    if not (math.isfinite(time_s) and time_s >= 0):
+        raise InputError(field, f"{time_s} is not a number of seconds from 0 on")
+
+
+def _check_count(field: str, value: int, most: int) -> None:
+    if not 1 <= value <= most:
+        raise InputError(field, f"{value} is not in 1..{most}")
