@@ -36,7 +36,8 @@ def _region(is_member: NDArray[np.bool_], time_s: float, rows: NDArray[np.int64]
     # One column of pixels per column of patches, and an empty one at -1 for pixels outside the grid.
     strips = np.zeros((is_member.shape[1] + 1, len(rows)), np.bool_)
     strips[:-1] = np.where(rows >= 0, is_member[rows].T, False)
-    is_row = np.any(strips, axis=0)
+    # A frame narrower than the grid shows not every column of patches.
+    is_row = np.any(strips[np.unique(columns)], axis=0)
     is_column = np.take(np.any(strips, axis=1), columns)
     if not is_row.any() or not is_column.any():
         return Region(time_s=time_s, box=None, mask=None)
@@ -55,7 +56,13 @@ def _encode(strips: NDArray[np.bool_], columns: NDArray[np.int64]) -> Mask:
     height_px, width_px = strips.shape[1], len(columns)
     edges = np.diff(strips.astype(np.int8), axis=1, prepend=0, append=0)
     runs = [np.stack([np.flatnonzero(edge == 1), np.flatnonzero(edge == -1)], axis=1) for edge in edges]
-    placed = [runs[column] + x * height_px for x, column in enumerate(columns) if len(runs[column])]
+    # Pixel columns over one column of patches are neighbours and alike.
+    firsts = np.flatnonzero(np.diff(columns, prepend=-2))
+    lasts = np.append(firsts[1:], width_px)
+    placed = [
+        (runs[columns[first]] + height_px * np.arange(first, last)[:, None, None]).reshape(-1, 2)
+        for first, last in zip(firsts, lasts, strict=True)
+    ]
     bounds = np.concatenate(placed)
     # A run that reaches the foot of a column and one that starts at the head of the next are one run.
     is_joined = bounds[1:, 0] == bounds[:-1, 1]

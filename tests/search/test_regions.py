@@ -33,8 +33,8 @@ def test_mask_equals_the_drawn_one(size: tuple[int, int], grid: tuple[int, int],
         assert (region.mask.height_px, region.mask.width_px) == size
         assert region.mask.counts == expected["counts"].decode()
         np.testing.assert_array_equal(decode_mask(region.mask), pixels)
-        rows, columns = np.nonzero(pixels)
-        assert region.box == Box(columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+        left, top, width, height = coco.toBbox(expected)
+        assert region.box == Box(left, top, left + width, top + height)
 
 
 def test_whole_frame_is_one_run() -> None:
