@@ -14,7 +14,7 @@ from henasy.errors import NotFoundError, VideoError
 from henasy.evaluation.embed import embed_spans, embed_texts
 from henasy.evaluation.frame_rules import FrameRule, Span
 from henasy.evaluation.span_frames import RefusedSpans, read_spans
-from henasy.evaluation.video_files import VideoFiles, find_videos, missing_videos
+from henasy.evaluation.video_files import VideoFiles, missing_videos, videos_by_id
 
 _LISTED = 20
 
@@ -78,7 +78,7 @@ def available_videos(spans: Sequence[Span], folder: Path, *, is_allowing_missing
     Raises:
         NotFoundError: if some are missing and that is not allowed; the message lists them.
     """
-    found = find_videos(folder)
+    found = videos_by_id(folder)
     missing = missing_videos((span.video_id for span in spans), found)
     if missing and not is_allowing_missing:
         shown = ", ".join(missing[:_LISTED]) + (", ..." if len(missing) > _LISTED else "")

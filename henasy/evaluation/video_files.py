@@ -4,9 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from henasy.errors import InputError, NotFoundError
-
-_SUFFIXES = frozenset({".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v"})
+from henasy.errors import InputError, NotFoundError, VideoError
+from henasy.video.find import VIDEO_SUFFIXES, find_videos
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,23 +18,31 @@ class VideoFiles:
     """Second at which each chunk starts; None for a whole file."""
 
 
-def find_videos(folder: Path) -> dict[str, VideoFiles]:
+def videos_by_id(folder: Path) -> dict[str, VideoFiles]:
     """Every video below a folder by its id, the file name without its suffix.
 
     A folder named like a video, as in LaViLa's `<uid>.mp4/<second>.mp4`, is one video in chunks.
 
     Raises:
         NotFoundError: if there is no such folder.
+        VideoError: if a file in it cannot be read.
         InputError: if two files have the same id, or a chunk is not named by its second.
     """
     if not folder.is_dir():
         raise NotFoundError(f"{folder}: no such folder of videos")
-    found: dict[str, VideoFiles] = {}
-    for files in _walk(folder):
-        if files.video_id in found:
-            raise InputError("videos", f"{files.paths[0]} and {found[files.video_id].paths[0]} have the same id")
-        found[files.video_id] = files
-    return found
+    found = find_videos([folder])
+    if found.refused:
+        raise VideoError(f"{found.refused[0].path}: {found.refused[0].reason}")
+    chunks: dict[Path, list[Path]] = {}
+    videos: dict[str, VideoFiles] = {}
+    for video in found.videos:
+        if video.path.parent != folder and video.path.parent.suffix.lower() in VIDEO_SUFFIXES:
+            chunks.setdefault(video.path.parent, []).append(video.path)
+        else:
+            _add(videos, VideoFiles(video_id=video.path.stem, paths=(video.path,), chunk_starts_s=None))
+    for paths in chunks.values():
+        _add(videos, _chunked(paths))
+    return videos
 
 
 def missing_videos(wanted: Iterable[str], found: dict[str, VideoFiles]) -> list[str]:
@@ -43,24 +50,16 @@ def missing_videos(wanted: Iterable[str], found: dict[str, VideoFiles]) -> list[
     return sorted(set(wanted) - set(found))
 
 
-def _walk(folder: Path) -> Iterable[VideoFiles]:
-    for path in sorted(folder.iterdir()):
-        is_video_name = path.suffix.lower() in _SUFFIXES
-        if path.is_dir() and is_video_name:
-            yield _chunked(path)
-        elif path.is_dir() and not path.is_symlink():
-            yield from _walk(path)
-        elif path.is_file() and is_video_name:
-            yield VideoFiles(video_id=path.stem, paths=(path,), chunk_starts_s=None)
+def _add(videos: dict[str, VideoFiles], files: VideoFiles) -> None:
+    known = videos.setdefault(files.video_id, files)
+    if known is not files:
+        raise InputError("videos", f"{files.paths[0]} and {known.paths[0]} have the same id {files.video_id!r}")
 
 
-def _chunked(folder: Path) -> VideoFiles:
-    chunks = [path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES]
-    unnamed = [path for path in chunks if not path.stem.isdecimal()]
-    if unnamed or not chunks:
-        raise InputError(
-            "videos", f"{unnamed[0] if unnamed else folder}: chunks must be named by the second they start at"
-        )
-    chunks.sort(key=lambda path: int(path.stem))
-    starts_s = tuple(int(path.stem) for path in chunks)
-    return VideoFiles(video_id=folder.stem, paths=tuple(chunks), chunk_starts_s=starts_s)
+def _chunked(paths: list[Path]) -> VideoFiles:
+    unnamed = [path for path in paths if not path.stem.isdecimal()]
+    if unnamed:
+        raise InputError("videos", f"{unnamed[0]}: a chunk must be named by the second it starts at")
+    paths = sorted(paths, key=lambda path: int(path.stem))
+    starts_s = tuple(int(path.stem) for path in paths)
+    return VideoFiles(video_id=paths[0].parent.stem, paths=tuple(paths), chunk_starts_s=starts_s)

@@ -1,0 +1,123 @@
+"""The frames read for annotated spans are those the reference rules name, in whole files and in chunks."""
+
+import json
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from henasy.errors import InputError, NotFoundError
+from henasy.evaluation.frame_rules import FramePlace, Span, ego4d_rule, ek100_rule
+from henasy.evaluation.span_frames import SpanBatch, read_spans
+from henasy.evaluation.video_files import VideoFiles, missing_videos, videos_by_id
+from henasy.video.probe import probe
+from henasy.video.reference_frames import timestamp_s
+
+STEP = 4
+"""Grey levels from one frame to the next: survives H.264, and tells 50 frames apart."""
+
+
+def write_grey_video(path: Path, num_frames: int, fps: int = 10, first: int = 0) -> Path:
+    """Frame i is grey of level 20 + STEP * (first + i)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=Fraction(fps), options={"crf": "1", "g": "12"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(first, first + num_frames):
+            picture = np.full((48, 64, 3), 20 + STEP * number, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def numbers_of(frames: np.ndarray) -> list[list[int]]:
+    return np.rint((frames.mean(axis=(2, 3, 4)) - 20) / STEP).astype(int).tolist()
+
+
+def read_numbers(spans: list[Span], folder: Path, rule: object, num_frames: int = 4) -> dict[int, list[int] | str]:
+    answers: dict[int, list[int] | str] = {}
+    for part in read_spans(spans, videos_by_id(folder), rule, num_frames, batch_spans=3):  # type: ignore[arg-type]
+        for position, row in enumerate(part.rows.tolist()):
+            assert row not in answers
+            answers[row] = numbers_of(part.frames)[position] if isinstance(part, SpanBatch) else part.reason
+    return answers
+
+
+def test_read_spans_gives_the_frames_of_the_rule(tmp_path: Path) -> None:
+    path = write_grey_video(tmp_path / "P01" / "P01_01.MP4", 50)
+    write_grey_video(tmp_path / "P02_01.mp4", 30)
+    spans = [
+        Span("P01_01", 2.0, 4.9),
+        Span("P02_01", 0.0, 3.0),
+        Span("P01_01", 0.0, 1.5),
+        Span("P01_01", 0.3, 0.4),
+        Span("P01_01", 0.1, 4.9),
+    ]
+    answers = read_numbers(spans, tmp_path, ek100_rule)
+    for row, span in enumerate(spans):
+        info = probe(path)
+        wanted = ek100_rule(span, videos_by_id(tmp_path)[span.video_id], [info], 4)
+        assert answers[row] == [place.frame_id for place in wanted]
+
+
+def test_ek100_rule_equals_golden(tmp_path: Path, golden_dir: Path) -> None:
+    files = videos_by_id(write_grey_video(tmp_path / "v.mp4", 2).parent)["v"]
+    info = probe(tmp_path / "v.mp4")
+    for case in json.loads((golden_dir / "frame_sampling.json").read_text())["ek100"]:
+        start_s, stop_s = timestamp_s(case["start_timestamp"]), timestamp_s(case["stop_timestamp"])
+        for num_frames in (4, 16):
+            places = ek100_rule(Span("v", start_s, stop_s), files, [replace(info, fps=case["fps"])], num_frames)
+            assert [place.frame_id for place in places] == case[f"ids{num_frames}"]
+
+
+def test_ego4d_rule_equals_golden_in_chunks(tmp_path: Path, golden_dir: Path) -> None:
+    info = replace(probe(write_grey_video(tmp_path / "v.mp4", 2)), num_frames=9000)
+    starts_s = tuple(range(0, 3000, 300))
+    files = VideoFiles(video_id="v", paths=(tmp_path / "v.mp4",) * 10, chunk_starts_s=starts_s)
+    for case in json.loads((golden_dir / "frame_sampling.json").read_text())["ego4d_chunked"]:
+        places = ego4d_rule(Span("v", case["clip_start"], case["clip_end"]), files, [info] * 10, 4)
+        first = 9000 * starts_s.index(case["chunk_start"])
+        assert [9000 * place.file + place.frame_id - first for place in places] == case["ids4"]
+
+
+def test_ego4d_chunks_cross_into_the_next_file(tmp_path: Path) -> None:
+    # Chunks of 1 s at 30 fps, so frame numbers follow LaViLa's 30 fps; the second chunk continues the count.
+    write_grey_video(tmp_path / "uid.mp4" / "0.mp4", 30, fps=30)
+    write_grey_video(tmp_path / "uid.mp4" / "1.mp4", 20, fps=30, first=30)
+    answers = read_numbers([Span("uid", 0.5, 1.5), Span("uid", 1.0, 1.5)], tmp_path, ego4d_rule)
+    assert answers[0] == [18, 25, 33, 40]
+    assert answers[1] == [32, 35, 38, 42]
+
+
+def test_ego4d_whole_file_uses_its_own_rate(tmp_path: Path) -> None:
+    files = videos_by_id(write_grey_video(tmp_path / "uid.mp4", 40).parent)["uid"]
+    places = ego4d_rule(Span("uid", 1.0, 3.0), files, [probe(tmp_path / "uid.mp4")], 4)
+    assert places == tuple(FramePlace(0, frame_id) for frame_id in (12, 17, 22, 26))
+
+
+def test_read_spans_refuses_one_video_and_reads_the_rest(tmp_path: Path) -> None:
+    write_grey_video(tmp_path / "good.mp4", 20)
+    (tmp_path / "bad.mp4").write_bytes(b"no video at all" * 50)
+    spans = [Span("bad", 0, 1), Span("good", 0, 1), Span("gone", 0, 1), Span("good", 5, 6)]
+    answers = read_numbers(spans, tmp_path, ek100_rule)
+    assert isinstance(answers[0], str)
+    assert "bad.mp4" in answers[0]
+    assert answers[1] == [1, 3, 5, 8]
+    assert answers[2] == "no file of video gone"
+    assert isinstance(answers[3], str)  # past the end
+
+
+def test_videos_by_id_refuses(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="no such folder"):
+        videos_by_id(tmp_path / "nowhere")
+    write_grey_video(tmp_path / "a" / "v.mp4", 2)
+    assert missing_videos(["w", "v", "w"], videos_by_id(tmp_path)) == ["w"]
+    write_grey_video(tmp_path / "b" / "v.MP4", 2)
+    with pytest.raises(InputError, match="same id 'v'"):
+        videos_by_id(tmp_path)
+    write_grey_video(tmp_path / "c" / "uid.mp4" / "first.mp4", 2)
+    with pytest.raises(InputError, match="named by the second"):
+        videos_by_id(tmp_path / "c")
