@@ -179,7 +179,9 @@ def _encode(
     times_s = np.arange(num_truths) / config.truth_fps
     shown = {frame: row for row, frame in enumerate(np.floor(times_s * config.fps + 1e-9).astype(int).tolist())}
     ids = np.zeros((num_truths, config.height_px, config.width_px), np.uint8)
-    options = {"preset": "veryfast", "crf": str(config.crf), "g": str(config.gop), "threads": "1"}
+    # Without these, equal frames were found to be encoded differently from run to run.
+    repeatable = {"threads": "1", "x264-params": "mbtree=0"}
+    options = {"preset": "veryfast", "crf": str(config.crf), "g": str(config.gop), **repeatable}
     with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as container:
         stream = container.add_stream("libx264", rate=Fraction(config.fps), options=options)
         stream.width, stream.height, stream.pix_fmt = config.width_px, config.height_px, "yuv420p"
