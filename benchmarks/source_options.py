@@ -19,6 +19,7 @@ _OPTIONS = (
     click.option("--model", help="Checkpoint folder, hub id, or the name of the shipped one."),
     click.option("--device", default="cpu", show_default=True, help="Where to encode: cpu, cuda, cuda:1."),
     click.option("--features", nargs=2, type=_PATH, default=None, metavar="VIDEO.npy TEXT.npy", help="Score these."),
+    click.option("--frames", "num_frames", type=int, help="Frames per clip, if not the checkpoint's own number."),
     click.option(
         "--similarity",
         type=click.Choice(("cosine", "dot")),
@@ -42,6 +43,7 @@ def source_options(command: Callable[[SourceOptions, Path | None], None]) -> Cal
         videos: Path | None,
         model: str | None,
         device: str,
+        num_frames: int | None,
         features: tuple[Path, Path] | None,
         similarity: Similarity,
         archive: Path | None,
@@ -53,6 +55,7 @@ def source_options(command: Callable[[SourceOptions, Path | None], None]) -> Cal
             videos=videos,
             model=model,
             device=device,
+            num_frames=num_frames,
             features=features,
             similarity=similarity,
             archive=archive,

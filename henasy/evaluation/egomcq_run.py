@@ -33,6 +33,7 @@ def run(options: SourceOptions) -> BenchmarkResult:
         videos=layout.videos,
         model=source.model,
         device=source.device,
+        num_frames=source.num_frames,
         is_allowing_missing=False,
     )
     return score_videos(videos, is_rendered=True)
@@ -53,6 +54,7 @@ def score_videos(source: VideoSource, *, is_rendered: bool = False) -> Benchmark
         videos=source.videos,
         model=source.model,
         device=source.device,
+        num_frames=source.num_frames,
         is_allowing_missing=source.is_allowing_missing,
     )
     return score_similarity(

@@ -1,9 +1,9 @@
-"""Embeddings of annotated spans and of texts, from an encoder.
+"""What can be computed from the frames of annotated spans, all of it in one pass over the videos.
 
 N spans, T frames, D width of the joint space.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,65 +12,78 @@ from numpy.typing import NDArray
 from henasy.checkpoint.encoder import Encoder
 from henasy.evaluation.span_frames import RefusedSpans, SpanBatch
 
-_TEXT_BATCH = 256
+Description = NDArray[np.float32]
+Describe = Callable[[NDArray[np.uint8]], Description]
+"""From frames (N, T, H, W, 3) to (N, d)."""
 
-FrameChange = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
-"""From the frames (N, T, H, W, 3) of a batch to those the encoder is shown."""
 
+class SpanDescriptions(NamedTuple):
+    """What each way of describing makes of each span."""
 
-class SpanEmbeddings(NamedTuple):
-    """What the encoder makes of each span."""
-
-    clip: NDArray[np.float32]
-    """(N, D), L2-normalised; zeros where refused."""
-    is_encoded: NDArray[np.bool_]
+    values: dict[str, Description]
+    """(N, d) per way; zeros where refused."""
+    is_described: NDArray[np.bool_]
     """(N,)"""
     refused: list[RefusedSpans]
 
 
-def embed_spans(
-    encoder: Encoder,
+def describe_spans(
+    ways: Mapping[str, Describe],
     batches: Iterable[SpanBatch | RefusedSpans],
     num_spans: int,
     *,
-    change: FrameChange | None = None,
     on_progress: Callable[[int], None] = lambda _: None,
-) -> SpanEmbeddings:
-    """The clip embedding of every span.
+) -> SpanDescriptions:
+    """Every way's description of every span.
 
     Args:
-        encoder: the model.
+        ways: what to compute, by name.
         batches: the frames of the spans, as `read_spans` yields them.
         num_spans: N.
-        change: what to do to the frames first, for baselines that see less.
         on_progress: called with the number of spans done since the last call.
     """
-    clip = np.zeros((num_spans, encoder.width), np.float32)
-    is_encoded = np.zeros(num_spans, bool)
+    parts: dict[str, list[Description]] = {name: [] for name in ways}
+    rows: list[NDArray[np.int64]] = []
     refused = []
     for batch in batches:
         if isinstance(batch, RefusedSpans):
             refused.append(batch)
         else:
-            frames = batch.frames if change is None else change(batch.frames)
-            clip[batch.rows] = encode_frames(encoder, frames)
-            is_encoded[batch.rows] = True
+            rows.append(batch.rows)
+            for name, describe in ways.items():
+                parts[name].append(describe(batch.frames))
         on_progress(len(batch.rows))
-    return SpanEmbeddings(clip, is_encoded, refused)
+    described = np.concatenate(rows) if rows else np.zeros(0, np.int64)
+    is_described = np.zeros(num_spans, bool)
+    is_described[described] = True
+    return SpanDescriptions(
+        {name: _scattered(part, described, num_spans) for name, part in parts.items()}, is_described, refused
+    )
 
 
-def encode_frames(encoder: Encoder, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(N, D) from frames (N, T, H, W, 3)."""
+def encode_frames(encoder: Encoder, frames: NDArray[np.uint8]) -> Description:
+    """(N, D) clip embeddings of frames (N, T, H, W, 3)."""
+    return encoder.encode_clips(*flat_frames(frames)).clip
+
+
+def flat_frames(frames: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The frames (N * T, H, W, 3) and each span's rows of them (N, T), as encoders take them."""
     count, num_frames = frames.shape[:2]
-    frame_rows = np.arange(count * num_frames).reshape(count, num_frames)
-    return encoder.encode_clips(frames.reshape(count * num_frames, *frames.shape[2:]), frame_rows).clip
+    rows = np.arange(count * num_frames).reshape(count, num_frames)
+    return frames.reshape(count * num_frames, *frames.shape[2:]), rows
 
 
-def embed_texts(encoder: Encoder, texts: Sequence[str]) -> NDArray[np.float32]:
+def embed_texts(encoder: Encoder, texts: Sequence[str]) -> Description:
     """(N, D), L2-normalised; every distinct text is encoded once."""
     distinct = list(dict.fromkeys(texts))
-    batches = [
-        encoder.encode_texts(distinct[first : first + _TEXT_BATCH]) for first in range(0, len(distinct), _TEXT_BATCH)
-    ]
     row_of = {text: row for row, text in enumerate(distinct)}
-    return np.concatenate(batches)[[row_of[text] for text in texts]]
+    return encoder.encode_texts(distinct)[[row_of[text] for text in texts]]
+
+
+def _scattered(parts: list[Description], rows: NDArray[np.int64], num_spans: int) -> Description:
+    if not parts:
+        return np.zeros((num_spans, 0), np.float32)
+    values = np.concatenate(parts)
+    full = np.zeros((num_spans, values.shape[1]), np.float32)
+    full[rows] = values
+    return full

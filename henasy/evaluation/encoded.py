@@ -1,6 +1,7 @@
 """The embeddings of a benchmark's spans and texts, with the facts that fix them. The one step that needs a model."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from henasy.checkpoint.encoder import Encoder, load_encoder
 from henasy.errors import NotFoundError, VideoError
-from henasy.evaluation.embed import embed_spans, embed_texts
+from henasy.evaluation.embed import describe_spans, embed_texts, encode_frames
 from henasy.evaluation.frame_rules import FrameRule, Span
 from henasy.evaluation.span_frames import RefusedSpans, read_spans
 from henasy.evaluation.video_files import VideoFiles, missing_videos, videos_by_id
@@ -39,26 +40,42 @@ def encode_annotated(
     videos: Path,
     model: str,
     device: str,
+    num_frames: int | None,
     is_allowing_missing: bool,
 ) -> Encoded:
     """Embeddings of every span of the videos below a folder and of every text.
+
+    Args:
+        spans: what to encode.
+        texts: what to encode.
+        rule: which frames stand for a span.
+        videos: folder of the videos.
+        model: name of the checkpoint.
+        device: where to compute.
+        num_frames: frames per clip; None for the checkpoint's own number.
+        is_allowing_missing: whether to go on without videos that are missing or cannot be read.
 
     Raises:
         NotFoundError: if videos are missing and that is not allowed; the message lists them.
         VideoError: the same for spans that cannot be read.
     """
     found = available_videos(spans, videos, is_allowing_missing=is_allowing_missing)
-    encoder = load_encoder(model, device=device)
-    with _progress() as progress:
+    encoder = load_encoder(model, device=device, num_frames=num_frames)
+    with progress_bar() as progress:
         task = progress.add_task("encoding", total=len(spans))
         batches = read_spans(spans, found, rule, encoder.num_frames)
-        embedded = embed_spans(encoder, batches, len(spans), on_progress=lambda count: progress.advance(task, count))
-    if embedded.refused and not is_allowing_missing:
-        raise VideoError(f"{_listed(embedded.refused)}\n--allow-missing scores the rest")
+        described = describe_spans(
+            {"clip": partial(encode_frames, encoder)},
+            batches,
+            len(spans),
+            on_progress=lambda count: progress.advance(task, count),
+        )
+    if described.refused and not is_allowing_missing:
+        raise VideoError(f"{_listed(described.refused)}\n--allow-missing scores the rest")
     facts = encoder_facts(model, encoder, device)
-    if embedded.refused:
-        facts["refused"] = _listed(embedded.refused)
-    return Encoded(embedded.clip, embedded.is_encoded, embed_texts(encoder, texts), facts)
+    if described.refused:
+        facts["refused"] = _listed(described.refused)
+    return Encoded(described.values["clip"], described.is_described, embed_texts(encoder, texts), facts)
 
 
 def encoder_facts(model: str, encoder: Encoder, device: str) -> dict[str, object]:
@@ -94,7 +111,8 @@ def _listed(refused: list[RefusedSpans]) -> str:
     return "\n".join([f"{sum(len(part.rows) for part in refused)} spans cannot be read", *lines[:_LISTED], *rest])
 
 
-def _progress() -> Progress:
+def progress_bar() -> Progress:
+    """A bar on standard error that leaves nothing behind."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

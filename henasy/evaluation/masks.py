@@ -1,65 +1,75 @@
-"""How well a mask made of grid patches covers a true mask, and how well any could."""
+"""How well entities' patches cover a true mask, and how well any choice of patches could.
+
+T frames, H x W pixels of a displayed frame, K patches of the grid row by row, E entities. Counts are pooled over the
+frames of a clip, since an entity is one thing throughout it. Pixels that the model's crop cuts off count nowhere.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from henasy.errors import InputError
+from henasy.video.geometry import FrameCrop
 
 Mask = NDArray[np.bool_]
+Counts = NDArray[np.float64]
 
 
-def mask_iou(predicted: Mask, truth: Mask) -> float:
-    """Intersection over union of two masks of one shape; 0 where both are empty."""
-    if predicted.shape != truth.shape:
-        raise InputError("predicted", f"shape {predicted.shape}, must be {truth.shape} as the truth")
-    union = np.count_nonzero(predicted | truth)
-    return float(np.count_nonzero(predicted & truth) / union) if union else 0.0
+def patch_of_pixel(crop: FrameCrop, grid: tuple[int, int]) -> NDArray[np.int64]:
+    """(H, W) the patch that holds the centre of each pixel of the displayed frame, -1 outside the crop."""
+    row = _cell(crop.frame.height_px, crop.top_px, crop.height_px, grid[0])
+    column = _cell(crop.frame.width_px, crop.left_px, crop.width_px, grid[1])
+    is_outside = (row < 0)[:, None] | (column < 0)[None]
+    return np.where(is_outside, -1, row[:, None] * grid[1] + column[None])
 
 
-def patch_coverage(truth: Mask, grid: tuple[int, int]) -> NDArray[np.float64]:
-    """(gh * gw,) true pixels inside each patch of a grid laid over the mask, as a number of pixels.
+def patch_pixels(cells: NDArray[np.int64], num_patches: int) -> Counts:
+    """(K,) pixels of each patch."""
+    return np.bincount(cells[cells >= 0], minlength=num_patches).astype(np.float64)
 
-    Pixels belong to the patch that holds their centre, so any mask size fits any grid.
+
+def covered_pixels(truth: Mask, cells: NDArray[np.int64], num_patches: int) -> Counts:
+    """(T, K) pixels of each patch that lie inside the true masks (T, H, W).
+
+    Raises:
+        InputError: if the masks are not of the frame's size.
     """
-    cell = patch_of_pixel(truth.shape, grid)
-    return np.bincount(cell[truth], minlength=grid[0] * grid[1]).astype(np.float64)
+    if truth.ndim != 3 or truth.shape[1:] != cells.shape:
+        raise InputError("truth", f"shape {truth.shape}, must be (T, {cells.shape[0]}, {cells.shape[1]})")
+    inside = cells >= 0
+    return np.stack([np.bincount(cells[mask & inside], minlength=num_patches).astype(np.float64) for mask in truth])
 
 
-def patch_of_pixel(shape: tuple[int, ...], grid: tuple[int, int]) -> NDArray[np.int64]:
-    """(H, W) the number of the patch, row by row, that holds each pixel's centre."""
-    rows = ((np.arange(shape[0]) + 0.5) * grid[0] / shape[0]).astype(np.int64)
-    columns = ((np.arange(shape[1]) + 0.5) * grid[1] / shape[1]).astype(np.int64)
-    return rows[:, None] * grid[1] + columns[None]
-
-
-def entity_ious(
-    assignment: NDArray[np.integer], truth: Mask, grid: tuple[int, int], num_entities: int
-) -> NDArray[np.float64]:
-    """(E,) IoU of each entity's patches with the true mask.
+def entity_ious(assignment: NDArray[np.integer], covered: Counts, pixels: Counts, num_entities: int) -> Counts:
+    """(E,) intersection over union of each entity's patches with the true mask; 0 for one without patches.
 
     Args:
-        assignment: (gh * gw,) hard entity of each patch of one frame.
-        truth: (H, W) mask in the coordinates that the grid covers.
-        grid: (gh, gw).
+        assignment: (T, K) hard entity of each patch.
+        covered: (T, K) true pixels in each patch.
+        pixels: (K,) all pixels of each patch.
         num_entities: E.
     """
-    covered = patch_coverage(truth, grid)
-    pixels = np.bincount(patch_of_pixel(truth.shape, grid).ravel(), minlength=grid[0] * grid[1])
-    inside = np.bincount(assignment, weights=covered, minlength=num_entities)
-    size = np.bincount(assignment, weights=pixels, minlength=num_entities)
+    owner = assignment.ravel().astype(np.int64)
+    inside = np.bincount(owner, weights=covered.ravel(), minlength=num_entities)
+    size = np.bincount(owner, weights=np.broadcast_to(pixels, covered.shape).ravel(), minlength=num_entities)
     union = size + covered.sum() - inside
-    ious: NDArray[np.float64] = np.divide(inside, union, out=np.zeros(num_entities), where=union > 0)
+    ious: Counts = np.divide(inside, union, out=np.zeros(num_entities), where=union > 0)
     return ious
 
 
-def grid_ceiling(truth: Mask, grid: tuple[int, int]) -> float:
-    """The best IoU that any choice of patches can have with the mask; 0 for an empty mask.
+def grid_ceiling(covered: Counts, pixels: Counts) -> float:
+    """The best IoU that any choice of patches can have with the true mask; 0 for an empty one.
 
     The best choice takes patches in the order of their covered share, so only those prefixes are tried.
     """
-    covered = patch_coverage(truth, grid)
-    pixels = np.bincount(patch_of_pixel(truth.shape, grid).ravel(), minlength=len(covered))
-    order = np.argsort(-covered / np.maximum(pixels, 1), kind="stable")
-    inside, size = np.cumsum(covered[order]), np.cumsum(pixels[order])
     total = covered.sum()
-    return float((inside / (size + total - inside)).max()) if total else 0.0
+    if total == 0:
+        return 0.0
+    all_pixels = np.broadcast_to(pixels, covered.shape).ravel()
+    order = np.argsort(-covered.ravel() / np.maximum(all_pixels, 1), kind="stable")
+    inside, size = np.cumsum(covered.ravel()[order]), np.cumsum(all_pixels[order])
+    return float((inside / (size + total - inside)).max())
+
+
+def _cell(length_px: int, start_px: float, extent_px: float, cells: int) -> NDArray[np.int64]:
+    position = np.floor((np.arange(length_px) + 0.5 - start_px) / extent_px * cells).astype(np.int64)
+    return np.where((position >= 0) & (position < cells), position, -1)

@@ -27,6 +27,8 @@ class VideoSource:
     videos: Path
     model: str
     device: str
+    num_frames: int | None
+    """Frames per clip; None for the checkpoint's own number."""
     is_allowing_missing: bool
 
 
@@ -37,6 +39,7 @@ class RenderedSource:
     archive: Path | None
     model: str
     device: str
+    num_frames: int | None
 
 
 Source = FeatureSource | VideoSource | RenderedSource
@@ -50,6 +53,7 @@ class SourceOptions:
     videos: Path | None
     model: str | None
     device: str
+    num_frames: int | None
     features: tuple[Path, Path] | None
     similarity: Similarity
     archive: Path | None
@@ -75,7 +79,12 @@ def choose_source(options: SourceOptions) -> Source:
     if options.similarity != "cosine":
         raise InputError("--similarity", "applies to --features only: the encoders' embeddings are compared by cosine")
     if options.annotations is None and options.videos is None:
-        return RenderedSource(archive=options.archive, model=options.model or SHIPPED_MODEL, device=options.device)
+        return RenderedSource(
+            archive=options.archive,
+            model=options.model or SHIPPED_MODEL,
+            device=options.device,
+            num_frames=options.num_frames,
+        )
     if options.annotations is None or options.videos is None or options.model is None:
         raise InputError("--annotations", "needs --videos and --model beside it, or --features")
     _refuse_with("--annotations", options, "archive")
@@ -84,6 +93,7 @@ def choose_source(options: SourceOptions) -> Source:
         videos=options.videos,
         model=options.model,
         device=options.device,
+        num_frames=options.num_frames,
         is_allowing_missing=options.is_allowing_missing,
     )
 

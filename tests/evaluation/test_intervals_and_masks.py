@@ -7,7 +7,9 @@ import pytest
 
 from henasy.errors import InputError
 from henasy.evaluation.intervals import paired_difference
-from henasy.evaluation.masks import entity_ious, grid_ceiling, mask_iou
+from henasy.evaluation.masks import covered_pixels, entity_ious, grid_ceiling, patch_of_pixel, patch_pixels
+from henasy.video.geometry import FrameCrop, Size
+from henasy.video.preprocess import PreprocessSpec
 
 
 def test_paired_difference_agrees_with_the_normal_interval() -> None:
@@ -43,30 +45,41 @@ def test_paired_difference_refuses() -> None:
         paired_difference(np.ones(3), np.ones(3), groups=np.ones(2, np.int64))
 
 
-def test_mask_iou_small_drawing() -> None:
-    left, top = np.zeros((4, 4), bool), np.zeros((4, 4), bool)
-    left[:, :2], top[:2] = True, True
-    assert mask_iou(left, top) == pytest.approx(4 / 12)
-    assert mask_iou(left, np.zeros((4, 4), bool)) == 0
-    with pytest.raises(InputError, match="shape"):
-        mask_iou(left, np.zeros((4, 5), bool))
+def iou(first: np.ndarray, second: np.ndarray) -> float:
+    return float((first & second).sum() / (first | second).sum())
+
+
+def test_patch_of_pixel_agrees_with_masks_drawn_in_the_frame() -> None:
+    spec = PreprocessSpec(image_px=96, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    for size in ((90, 160), (121, 77)):
+        crop = spec.crop_to_frame(*size)
+        cells = patch_of_pixel(crop, (4, 4))
+        drawn = crop.masks_to_frame(np.arange(16).reshape(4, 4), is_smooth=False, outside=-1)
+        np.testing.assert_array_equal(cells, drawn)
 
 
 def test_entity_ious_equal_masks_painted_at_full_resolution() -> None:
     rng = np.random.default_rng(4)
-    assignment = rng.integers(0, 3, 12)
-    truth = rng.random((9, 16)) < 0.3
-    painted = np.kron(assignment.reshape(3, 4), np.ones((3, 4), int))
-    ious = entity_ious(assignment, truth, (3, 4), 5)
-    assert ious.tolist() == pytest.approx([mask_iou(painted == entity, truth) for entity in range(5)])
+    crop = FrameCrop(2.0, 0.0, 12.0, 9.0, Size(9, 16))
+    assignment, truth = rng.integers(0, 3, (2, 12)), rng.random((2, 9, 16)) < 0.3
+    cells = patch_of_pixel(crop, (3, 4))
+    pixels, covered = patch_pixels(cells, 12), covered_pixels(truth, cells, 12)
+    ious = entity_ious(assignment, covered, pixels, 5)
+    painted = np.kron(assignment.reshape(2, 3, 4), np.ones((1, 3, 3), int))
+    seen = truth[:, :, 2:14]
+    assert ious[:3].tolist() == pytest.approx([iou(painted == entity, seen) for entity in range(3)])
+    assert ious[3:].tolist() == [0, 0]
+    with pytest.raises(InputError, match="truth"):
+        covered_pixels(truth[:, :8], cells, 12)
 
 
 def test_grid_ceiling_equals_brute_force() -> None:
     rng = np.random.default_rng(5)
+    cells = patch_of_pixel(FrameCrop(0.0, 0.0, 9.0, 6.0, Size(6, 9)), (2, 3))
     for _ in range(5):
-        truth = rng.random((6, 9)) < 0.35
-        cells = np.kron(np.arange(6).reshape(2, 3), np.ones((3, 3), int))
-        subsets = (subset for size in range(7) for subset in combinations(range(6), size))
-        best = max(mask_iou(np.isin(cells, subset), truth) for subset in subsets)
-        assert grid_ceiling(truth, (2, 3)) == pytest.approx(best)
-    assert grid_ceiling(np.zeros((6, 9), bool), (2, 3)) == 0
+        truth = rng.random((1, 6, 9)) < 0.35
+        subsets = (subset for size in range(1, 7) for subset in combinations(range(6), size))
+        best = max(iou(np.isin(cells, subset), truth[0]) for subset in subsets)
+        ceiling = grid_ceiling(covered_pixels(truth, cells, 6), patch_pixels(cells, 6))
+        assert ceiling == pytest.approx(best)
+    assert grid_ceiling(np.zeros((1, 6)), patch_pixels(cells, 6)) == 0
