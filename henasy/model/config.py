@@ -301,6 +301,7 @@ def tiny(*, vocab_size: int = 1500) -> HenasyConfig:
             num_segment_blocks=2,
             num_entity_blocks=1,
             mlp_ratio=2.0,
+            group_token_std=1.0,
         ),
         decoder=DecoderConfig(width=128, heads=4, depth=2, mlp_ratio=2.0),
     )

@@ -29,7 +29,7 @@ from henasy.video.plan import frame_times
 from henasy.video.preprocess import PreprocessSpec, preprocess
 
 NUM_BOXES = 4
-_COLUMNS = ("video_uid", "clip_start", "clip_end", "clip_text", "verb_phrase", "noun", "verb", "object_id")
+_COLUMNS = ("video_uid", "clip_start", "clip_end", "clip_text", "verb_phrase", "tag_noun", "tag_verb", "object_id")
 
 
 class Narration(NamedTuple):
@@ -40,8 +40,10 @@ class Narration(NamedTuple):
     end_s: float
     text: str
     verb_phrase: str
-    noun: str
-    verb: str
+    noun_row: int
+    """Of the noun taxonomy."""
+    verb_row: int
+    """Of the verb taxonomy."""
     object_id: int
 
 
@@ -64,8 +66,8 @@ def read_narrations(archive: Path) -> list[Narration]:
                 float(row["clip_end"]),
                 row["clip_text"],
                 row["verb_phrase"],
-                row["noun"],
-                row["verb"],
+                int(json.loads(row["tag_noun"])[0]),
+                int(json.loads(row["tag_verb"])[0]),
                 int(row["object_id"]),
             )
             for row in reader
@@ -96,18 +98,17 @@ def build_clip_cache(archive: Path, folder: Path, *, crop_px: int, num_moments: 
     _create(folder / "boxes.npy", (*shape, NUM_BOXES, 4), "float32")
     _create(folder / "box_nouns.npy", (*shape, NUM_BOXES), "int16")
     nouns = {label: row for row, label in enumerate(read_taxonomy_labels(archive, "noun"))}
-    verbs = {label: row for row, label in enumerate(read_taxonomy_labels(archive, "verb"))}
     jobs = [(archive, folder, first, rows, nouns) for first, rows in _by_video(narrations)]
     with ProcessPoolExecutor(num_workers, mp_context=get_context("spawn")) as pool:
         for done in pool.map(_fill_video, jobs):
             assert done
-    _write_table(folder / "clips.parquet", narrations, nouns, verbs)
+    _write_table(folder / "clips.parquet", narrations)
     about = {
         "num_clips": len(narrations),
         "crop_px": crop_px,
         "num_moments": num_moments,
         "nouns": list(nouns),
-        "verbs": list(verbs),
+        "verbs": read_taxonomy_labels(archive, "verb"),
     }
     temporary = folder / "cache.json.tmp"
     temporary.write_text(json.dumps(about, indent=2))
@@ -179,28 +180,31 @@ def moment_boxes(
     """
     boxes = np.zeros((NUM_BOXES, 4), np.float32)
     labels = np.full(NUM_BOXES, -1, np.int16)
-    others: list[tuple[float, NDArray[np.float32], int]] = []
-    side = min(truth.height_px, truth.width_px)
-    origin = np.array([(truth.width_px - side) / 2, (truth.height_px - side) / 2] * 2)
-    for instance, box_px in truth.boxes_at(time_s).items():
-        noun = truth.nouns[instance]
-        cropped = np.clip((np.asarray(box_px, float) - origin) / side, 0, 1).astype(np.float32)
-        area = float(np.prod(cropped[2:] - cropped[:2]))
-        full = max(float(np.prod(np.asarray(box_px[2:]) - np.asarray(box_px[:2]))) / side**2, 1e-9)
-        if noun not in nouns or area < 0.3 * full:
+    largest_other = 0.0
+    for row in truth.instances:
+        box_px = truth.box_at(time_s, row.instance)
+        cropped = None if box_px is None else _crop_box(box_px, truth.ids.shape[1], truth.ids.shape[2])
+        if cropped is None:
             continue
-        slot = {"left hand": 0, "right hand": 1}.get(noun, 2 if instance == handled else None)
-        if slot is None:
-            others.append((area, cropped, nouns[noun]))
-        else:
-            boxes[slot], labels[slot] = cropped, nouns[noun]
-    if others:
-        _, boxes[3], labels[3] = max(others, key=lambda other: other[0])
+        slot = {"left hand": 0, "right hand": 1}.get(row.noun, 2 if row.instance == handled else 3)
+        area = float(np.prod(cropped[2:] - cropped[:2]))
+        if slot == 3 and area <= largest_other:
+            continue
+        largest_other = area if slot == 3 else largest_other
+        boxes[slot], labels[slot] = cropped, nouns[row.noun]
     return boxes, labels
 
 
-def _write_table(path: Path, narrations: list[Narration], nouns: dict[str, int], verbs: dict[str, int]) -> None:
+def _crop_box(box_px: NDArray[np.int32], height_px: int, width_px: int) -> NDArray[np.float32] | None:
+    """A box as shares of the centre crop, or None when under 30 % of its area is inside."""
+    side = min(height_px, width_px)
+    origin = np.array([(width_px - side) / 2, (height_px - side) / 2] * 2)
+    shares = (box_px - origin) / side
+    cropped = np.clip(shares, 0, 1).astype(np.float32)
+    inside, full = np.prod(cropped[2:] - cropped[:2]), np.prod(shares[2:] - shares[:2])
+    return cropped if inside >= 0.3 * full else None
+
+
+def _write_table(path: Path, narrations: list[Narration]) -> None:
     columns = {name: [getattr(n, name) for n in narrations] for name in Narration._fields}
-    columns["noun_row"] = [nouns[n.noun] for n in narrations]
-    columns["verb_row"] = [verbs[n.verb] for n in narrations]
     pq.write_table(pa.table(columns), path)

@@ -14,7 +14,7 @@ from henasy.losses.egonce import cosines, egonce, positive_pairs
 from henasy.losses.matching import clip_nouns, match_jointly
 from henasy.losses.noun_entity import noun_cosines, noun_entity_loss
 from henasy.losses.projection import has_area, projection_loss, soft_overlap
-from henasy.losses.total import LossWeights, total_loss
+from henasy.losses.total import LossWeights, TotalLoss, total_loss
 from henasy.losses.verb_entities import verb_entities_loss
 from henasy.model.dual import DualEncoder
 from henasy.model.henasy import Henasy, HenasyOutput
@@ -52,12 +52,14 @@ class DualObjective:
 
     def __call__(self, batch: TrainBatch) -> dict[str, Tensor]:
         """Scalars of a batch: loss, ego, nouns, verbs, and the share of clips whose noun and verb rank first."""
-        video = self.model.encode_video(batch.frames, keep=self._kept(batch.frames.device))
-        text = self.model.encode_text(batch.tokens)
-        positives = positive_pairs(batch.nouns, batch.verbs)
-        ego = egonce(video, text, positives, temperature=self.temperature).total
-        noun_loss, noun_hits = self._word_term(video, self.nouns, batch.noun_rows)
-        verb_loss, verb_hits = self._word_term(video, self.verbs, batch.verb_rows)
+        video = self.model.encode_video(batch.frames, keep=self._kept(batch.frames.device)).float()
+        text = self.model.encode_text(batch.tokens).float()
+        words = [self.model.encode_text(words.tokens).float() for words in (self.nouns, self.verbs)]
+        with torch.autocast(video.device.type, enabled=False):  # a contrast in half precision is too coarse
+            positives = positive_pairs(batch.nouns, batch.verbs)
+            ego = egonce(video, text, positives, temperature=self.temperature).total
+            noun_loss, noun_hits = self._word_term(video, words[0], self.nouns, batch.noun_rows)
+            verb_loss, verb_hits = self._word_term(video, words[1], self.verbs, batch.verb_rows)
         return {
             "loss": ego + self.word_weight * (noun_loss + verb_loss),
             "ego": ego,
@@ -67,8 +69,8 @@ class DualObjective:
             "verb_top1": verb_hits,
         }
 
-    def _word_term(self, video: Tensor, words: Words, truth: Tensor) -> tuple[Tensor, Tensor]:
-        logits = cosines(video, self.model.encode_text(words.tokens)) / self.temperature
+    def _word_term(self, video: Tensor, text: Tensor, words: Words, truth: Tensor) -> tuple[Tensor, Tensor]:
+        logits = cosines(video, text) / self.temperature
         logits = logits.masked_fill(~words.is_narrated, -torch.inf)
         return F.cross_entropy(logits, truth), (logits.argmax(dim=-1) == truth).float().mean()
 
@@ -103,10 +105,25 @@ class HenasyObjective:
 
     def __call__(self, batch: TrainBatch) -> dict[str, Tensor]:
         """Scalars of a batch: loss and its parts, and how much of each frame the largest entity takes."""
-        out = self.model(batch.frames)
+        output = self.model(batch.frames)
         with torch.no_grad():
-            text = self.model.encode_text(batch.tokens)
-            phrases = self.model.encode_text(batch.phrase_tokens)
+            text = self.model.encode_text(batch.tokens).float()
+            phrases = self.model.encode_text(batch.phrase_tokens).float()
+        out = HenasyOutput(*(part.float() if part.is_floating_point() else part for part in output))
+        with torch.autocast(text.device.type, enabled=False):  # a contrast in half precision is too coarse
+            total, overlap = self._losses(out, text, phrases, batch)
+        return {
+            "loss": total.total,
+            "ego": total.egonce,
+            "noun_entity": total.noun_entity.value,
+            "verb_entities": total.verb_entities.value,
+            "projection": total.projection.value,
+            "matched_overlap": overlap,
+            "valid_entities": out.is_valid.float().sum(dim=1).mean(),
+            "largest_share": out.patch_share.amax(dim=1).mean(),
+        }
+
+    def _losses(self, out: HenasyOutput, text: Tensor, phrases: Tensor, batch: TrainBatch) -> tuple[TotalLoss, Tensor]:
         contrast = egonce(out.video, text, positive_pairs(batch.nouns, batch.verbs), temperature=self.temperature)
         noun_loss, box_loss, overlap = self._grounding(out, batch)
         verb_loss = verb_entities_loss(
@@ -117,22 +134,12 @@ class HenasyObjective:
             is_valid=out.is_valid,
             temperature=self.temperature,
         )
-        total = total_loss(contrast, noun_loss, verb_loss, box_loss, self.weights)
-        return {
-            "loss": total.total,
-            "ego": contrast.total,
-            "noun_entity": noun_loss.value,
-            "verb_entities": verb_loss.value,
-            "projection": box_loss.value,
-            "matched_overlap": overlap,
-            "valid_entities": out.is_valid.float().sum(dim=1).mean(),
-            "largest_share": out.patch_share.amax(dim=1).mean(),
-        }
+        return total_loss(contrast, noun_loss, verb_loss, box_loss, self.weights), overlap
 
     def _grounding(self, out: HenasyOutput, batch: TrainBatch) -> tuple[CountedLoss, CountedLoss, Tensor]:
         """NEC and projection loss under one matching, and the mean soft IoU of matched boxes."""
         grid = (self.model.config.dual.vision.grid_size,) * 2
-        saliency = out.saliency.unflatten(-1, grid).float()
+        saliency = out.saliency.reshape(*out.saliency.shape[:-1], *grid)
         has_box = has_area(batch.boxes) & (batch.box_nouns >= 0)
         noun_rows = clip_nouns(batch.noun_rows[:, None], torch.where(has_box, batch.box_nouns, -1))
         overlap = soft_overlap(saliency, batch.boxes, grid)

@@ -13,6 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from henasy.checkpoint.folder import Checkpoint
+from henasy.checkpoint.training_note import TrainingNote
 from henasy.losses.total import LossWeights
 from henasy.model.build import build_dual, build_henasy
 from henasy.model.config import HenasyConfig, tiny
@@ -25,6 +27,7 @@ from henasy.training.data import CacheBatches, ClipCache, TrainBatch, bare
 from henasy.training.objectives import DualObjective, HenasyObjective, Words
 from henasy.training.trainer import Trainer
 from henasy.training.validation import Validation
+from henasy.video.preprocess import PreprocessSpec
 
 Report = Callable[[str], None]
 MEAN = (108.3272985, 116.7460125, 104.09373615)
@@ -82,7 +85,7 @@ class TinyRecipe:
     """Of the third stage."""
     box_weight: float = 2.0
     """Weight of boxes against the cosine when nouns meet entities; 0 is the paper's matching."""
-    vocab_size: int = 512
+    vocab_size: int = 800
     """Most rows that the tokenizer may have."""
     num_validation_clips: int = 400
     """Clips of the validation archive that the evaluations during training use."""
@@ -111,8 +114,7 @@ def prepare(archive: Path, validation: Path, run: Path, recipe: TinyRecipe, *, n
 
 def tiny_config(vocab_size: int) -> HenasyConfig:
     """Sizes of henasy-tiny for a vocabulary."""
-    preset = tiny(vocab_size=vocab_size)
-    return replace(preset, local=replace(preset.local, num_segment_blocks=1))
+    return tiny(vocab_size=vocab_size)
 
 
 def train_dual(data: Prepared, run: Path, recipe: TinyRecipe, *, device: torch.device, report: Report) -> DualEncoder:
@@ -155,6 +157,18 @@ def train_henasy(
         model, objective, data, stage, recipe, run / "henasy", num_frames=num_frames, device=device, report=report
     )
     return model
+
+
+def tiny_checkpoint(model: DualEncoder | Henasy, data: Prepared, recipe: TinyRecipe) -> Checkpoint:
+    """A trained model with what is needed to use and to judge it."""
+    stages = ["images", "clips"] + (["henasy"] if isinstance(model, Henasy) else [])
+    note = TrainingNote(
+        summary=f"Trained with henasy-train on {len(data.cache)} narrated clips of a rendered kitchen.",
+        is_rendered_only=True,
+        details={name: getattr(recipe, name).to_dict() for name in stages},
+    )
+    spec = PreprocessSpec(image_px=tiny().dual.vision.image_px, mean=MEAN, std=STD, is_antialiased=True)
+    return Checkpoint(model=model.eval(), spec=spec, tokenizer=data.tokenizer, training=note)
 
 
 def _run_stage(

@@ -1,0 +1,79 @@
+"""`henasy-train`: trains henasy-tiny from nothing on the rendered archive, and draws a run's log."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import torch
+
+from henasy.checkpoint.folder import save_checkpoint
+from henasy.errors import HenasyError
+from henasy.scenes.archive import ArchiveConfig, write_archive
+from henasy.training.log import plot_log
+from henasy.training.recipe import TinyRecipe, prepare, tiny_checkpoint, train_dual, train_henasy
+
+TRAIN_ARCHIVE = ArchiveConfig(seed=1000, num_videos=184, video_s=120.0, width_px=228, height_px=128, fps=8)
+VALIDATION_ARCHIVE = replace(TRAIN_ARCHIVE, seed=3000, num_videos=15, split="test")
+
+
+@click.group()
+def main() -> None:
+    """Trains HENASY."""
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--archives", type=click.Path(path_type=Path, file_okay=False), help="Where archives lie; RUN/archives.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:N, or auto.")
+@click.option("--workers", default=2, show_default=True, help="Processes that render and decode.")
+@click.option("--threads", default=0, show_default=True, help="CPU threads of the training itself; 0 takes all.")
+def tiny(run: Path, archives: Path | None, device: str, workers: int, threads: int) -> None:
+    """Trains henasy-tiny in RUN: renders, caches, trains three stages, writes checkpoint-dual and checkpoint-henasy.
+
+    The same command goes on where it stopped.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    try:
+        _train_tiny(run, archives or run / "archives", _device(device), workers)
+    except HenasyError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("picture", type=click.Path(path_type=Path, dir_okay=False))
+def plot(run: Path, picture: Path) -> None:
+    """Draws the log of one stage (RUN/images, RUN/clips, RUN/henasy) as a PNG."""
+    log = run / "log.jsonl"
+    if not log.exists():
+        raise click.ClickException(f"{log}: no such log; give a stage's folder, e.g. RUN/henasy")
+    plot_log(log, picture)
+
+
+def _train_tiny(run: Path, archives: Path, device: torch.device, workers: int) -> None:
+    for name, config in (("train", TRAIN_ARCHIVE), ("val", VALIDATION_ARCHIVE)):
+        if not (archives / name / "narrations.csv").exists():
+            click.echo(f"rendering {archives / name}: {config.num_videos} videos")
+            write_archive(config, archives / name, workers)
+    recipe = TinyRecipe()
+    data = prepare(archives / "train", archives / "val", run, recipe, num_workers=workers)
+    click.echo(f"{len(data.cache)} clips to train on, {len(data.validation)} to validate on")
+    dual = train_dual(data, run, recipe, device=device, report=click.echo)
+    save_checkpoint(run / "checkpoint-dual", tiny_checkpoint(dual, data, recipe))
+    model = train_henasy(data, dual, run, recipe, device=device, report=click.echo)
+    save_checkpoint(run / "checkpoint-henasy", tiny_checkpoint(model, data, recipe), dtype=torch.float16)
+    click.echo(f"wrote {run / 'checkpoint-dual'} and {run / 'checkpoint-henasy'}")
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise click.BadParameter(f"{name!r}; allowed: cpu, cuda, cuda:N, auto", param_hint="--device") from error
+
+
+if __name__ == "__main__":
+    main()
