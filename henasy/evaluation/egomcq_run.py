@@ -28,18 +28,10 @@ def run(options: SourceOptions) -> BenchmarkResult:
     from henasy.evaluation.rendered import rendered_layout
 
     layout = rendered_layout(source.archive)
-    videos = VideoSource(
-        annotations=layout.egomcq,
-        videos=layout.videos,
-        model=source.model,
-        device=source.device,
-        num_frames=source.num_frames,
-        is_allowing_missing=False,
-    )
-    return score_videos(videos, is_rendered=True)
+    return score_videos(source.as_videos(layout.egomcq, layout.videos))
 
 
-def score_videos(source: VideoSource, *, is_rendered: bool = False) -> BenchmarkResult:
+def score_videos(source: VideoSource) -> BenchmarkResult:
     """The result for the choices of every question, encoded with a model."""
     # Loads torch, which scoring somebody else's features needs not.
     from henasy.evaluation.encoded import encode_annotated
@@ -51,11 +43,7 @@ def score_videos(source: VideoSource, *, is_rendered: bool = False) -> Benchmark
         spans,
         annotations.texts,
         ego4d_rule,
-        videos=source.videos,
-        model=source.model,
-        device=source.device,
-        num_frames=source.num_frames,
-        is_allowing_missing=source.is_allowing_missing,
+        source,
     )
     return score_similarity(
         source.annotations,
@@ -63,7 +51,7 @@ def score_videos(source: VideoSource, *, is_rendered: bool = False) -> Benchmark
         choice_similarity(encoded.clip[choice_rows], encoded.texts),
         encoded.facts,
         kept=np.all(encoded.is_encoded[choice_rows], axis=1),
-        is_rendered=is_rendered,
+        is_rendered=source.is_rendered,
     )
 
 

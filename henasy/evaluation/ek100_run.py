@@ -29,18 +29,10 @@ def run(options: SourceOptions) -> BenchmarkResult:
     from henasy.evaluation.rendered import rendered_layout
 
     layout = rendered_layout(source.archive)
-    videos = VideoSource(
-        annotations=layout.epic_annotations,
-        videos=layout.videos,
-        model=source.model,
-        device=source.device,
-        num_frames=source.num_frames,
-        is_allowing_missing=False,
-    )
-    return score_videos(videos, is_rendered=True)
+    return score_videos(source.as_videos(layout.epic_annotations, layout.videos))
 
 
-def score_videos(source: VideoSource, *, is_rendered: bool = False) -> BenchmarkResult:
+def score_videos(source: VideoSource) -> BenchmarkResult:
     """The result for the annotated clips of videos, encoded with a model."""
     # Loads torch, which scoring somebody else's features needs not.
     from henasy.evaluation.encoded import encode_annotated
@@ -51,11 +43,7 @@ def score_videos(source: VideoSource, *, is_rendered: bool = False) -> Benchmark
         [Span(clip.video_id, clip.start_s, clip.stop_s) for clip in annotations.clips],
         annotations.texts,
         ek100_rule,
-        videos=source.videos,
-        model=source.model,
-        device=source.device,
-        num_frames=source.num_frames,
-        is_allowing_missing=source.is_allowing_missing,
+        source,
     )
     return score_similarity(
         source.annotations,
@@ -63,7 +51,7 @@ def score_videos(source: VideoSource, *, is_rendered: bool = False) -> Benchmark
         encoded.clip.astype(np.float64) @ encoded.texts.astype(np.float64).T,
         encoded.facts,
         kept_clips=encoded.is_encoded,
-        is_rendered=is_rendered,
+        is_rendered=source.is_rendered,
     )
 
 

@@ -14,6 +14,7 @@ from henasy.checkpoint.encoder import Encoder, load_encoder
 from henasy.errors import NotFoundError, VideoError
 from henasy.evaluation.embed import describe_spans, embed_texts, encode_frames
 from henasy.evaluation.frame_rules import FrameRule, Span
+from henasy.evaluation.source import VideoSource
 from henasy.evaluation.span_frames import RefusedSpans, read_spans
 from henasy.evaluation.video_files import VideoFiles, missing_videos, videos_by_id
 
@@ -32,61 +33,44 @@ class Encoded(NamedTuple):
     facts: dict[str, object]
 
 
-def encode_annotated(
-    spans: Sequence[Span],
-    texts: Sequence[str],
-    rule: FrameRule,
-    *,
-    videos: Path,
-    model: str,
-    device: str,
-    num_frames: int | None,
-    is_allowing_missing: bool,
-) -> Encoded:
-    """Embeddings of every span of the videos below a folder and of every text.
-
-    Args:
-        spans: what to encode.
-        texts: what to encode.
-        rule: which frames stand for a span.
-        videos: folder of the videos.
-        model: name of the checkpoint.
-        device: where to compute.
-        num_frames: frames per clip; None for the checkpoint's own number.
-        is_allowing_missing: whether to go on without videos that are missing or cannot be read.
+def encode_annotated(spans: Sequence[Span], texts: Sequence[str], rule: FrameRule, source: VideoSource) -> Encoded:
+    """Embeddings of every span and of every text.
 
     Raises:
         NotFoundError: if videos are missing and that is not allowed; the message lists them.
         VideoError: the same for spans that cannot be read.
     """
-    found = available_videos(spans, videos, is_allowing_missing=is_allowing_missing)
-    encoder = load_encoder(model, device=device, num_frames=num_frames)
+    found = available_videos(spans, source.videos, is_allowing_missing=source.is_allowing_missing)
+    encoder = load_encoder(source.model, device=source.device, num_frames=source.num_frames)
     with progress_bar() as progress:
         task = progress.add_task("encoding", total=len(spans))
-        batches = read_spans(spans, found, rule, encoder.num_frames)
         described = describe_spans(
             {"clip": partial(encode_frames, encoder)},
-            batches,
+            read_spans(spans, found, rule, encoder.num_frames),
             len(spans),
             on_progress=lambda count: progress.advance(task, count),
         )
-    if described.refused and not is_allowing_missing:
+    if described.refused and not source.is_allowing_missing:
         raise VideoError(f"{_listed(described.refused)}\n--allow-missing scores the rest")
-    facts = encoder_facts(model, encoder, device)
+    facts = encoder_facts(source.model, encoder, is_rendered=source.is_rendered)
     if described.refused:
         facts["refused"] = _listed(described.refused)
     return Encoded(described.values["clip"], described.is_described, embed_texts(encoder, texts), facts)
 
 
-def encoder_facts(model: str, encoder: Encoder, device: str) -> dict[str, object]:
-    """What of an encoder fixes its embeddings."""
-    return {
+def encoder_facts(model: str, encoder: Encoder, *, is_rendered: bool) -> dict[str, object]:
+    """What of an encoder fixes its embeddings, and what must be said of its weights on these videos."""
+    facts: dict[str, object] = {
         "model": f"{model} ({encoder.kind})",
         "space": encoder.space_id,
         "frames": encoder.num_frames,
         "image": f"{encoder.spec.image_px} px, crop {encoder.spec.crop}, antialias {encoder.spec.is_antialiased}",
-        "device": device,
+        "computed": f"{encoder.device}, {str(encoder.dtype).removeprefix('torch.')}",
     }
+    warning = encoder.card.warning()
+    if warning is not None and (encoder.card.is_random or not is_rendered):
+        facts["warning"] = warning
+    return facts
 
 
 def available_videos(spans: Sequence[Span], folder: Path, *, is_allowing_missing: bool) -> dict[str, VideoFiles]:

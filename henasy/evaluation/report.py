@@ -20,11 +20,9 @@ from henasy.evaluation.result import BenchmarkResult
 RENDERED_HEADING = "rendered scenes, not comparable with the papers"
 
 
-def score_table(
-    heading: str, columns: Sequence[str], run: Sequence[float], published: Sequence[PublishedRow] = ()
-) -> Table:
+def score_table(columns: Sequence[str], run: Sequence[float], published: Sequence[PublishedRow] = ()) -> Table:
     """One row for this run (fractions, shown in percent) under the papers' rows."""
-    table = Table(title=heading, title_justify="left")
+    table = Table()
     table.add_column("method")
     for column in columns:
         table.add_column(column, justify="right")
@@ -35,9 +33,10 @@ def score_table(
 
 
 def show_result(result: BenchmarkResult, columns: Sequence[str], json_path: Path | None) -> None:
-    """Prints the table and what fixes its numbers, one fact a line; writes the JSON file if one is wanted."""
+    """Prints heading, table and what fixes its numbers, one fact a line; writes the JSON file if one is wanted."""
     console = Console()
-    console.print(score_table(result.heading, columns, list(result.scores.values()), result.published))
+    console.print(result.heading, style="bold", highlight=False, soft_wrap=True)
+    console.print(score_table(columns, list(result.scores.values()), result.published))
     for name, value in result.facts.items():
         console.print(f"{name}: {value}", style="dim", highlight=False, markup=False, soft_wrap=True)
     if json_path is not None:

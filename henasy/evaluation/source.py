@@ -30,6 +30,9 @@ class VideoSource:
     num_frames: int | None
     """Frames per clip; None for the checkpoint's own number."""
     is_allowing_missing: bool
+    """Whether to go on without videos that are missing or cannot be read."""
+    is_rendered: bool = False
+    """Whether these are rendered scenes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,18 @@ class RenderedSource:
     model: str
     device: str
     num_frames: int | None
+
+    def as_videos(self, annotations: Path, videos: Path) -> VideoSource:
+        """The same once the archive's benchmark files are there."""
+        return VideoSource(
+            annotations=annotations,
+            videos=videos,
+            model=self.model,
+            device=self.device,
+            num_frames=self.num_frames,
+            is_allowing_missing=False,
+            is_rendered=True,
+        )
 
 
 Source = FeatureSource | VideoSource | RenderedSource

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from henasy.errors import InputError, NotFoundError, VideoError
+from henasy.errors import InputError, NotFoundError
 from henasy.video.find import VIDEO_SUFFIXES, find_videos
 
 
@@ -25,23 +25,23 @@ def videos_by_id(folder: Path) -> dict[str, VideoFiles]:
 
     Raises:
         NotFoundError: if there is no such folder.
-        VideoError: if a file in it cannot be read.
         InputError: if two files have the same id, or a chunk is not named by its second.
     """
     if not folder.is_dir():
         raise NotFoundError(f"{folder}: no such folder of videos")
     found = find_videos([folder])
-    if found.refused:
-        raise VideoError(f"{found.refused[0].path}: {found.refused[0].reason}")
+    # A file that cannot be opened counts: whoever reads it learns why it cannot be read.
+    paths = [video.path for video in found.videos]
+    paths += [refused.path for refused in found.refused if refused.path.suffix.lower() in VIDEO_SUFFIXES]
     chunks: dict[Path, list[Path]] = {}
     videos: dict[str, VideoFiles] = {}
-    for video in found.videos:
-        if video.path.parent != folder and video.path.parent.suffix.lower() in VIDEO_SUFFIXES:
-            chunks.setdefault(video.path.parent, []).append(video.path)
+    for path in paths:
+        if path.parent != folder and path.parent.suffix.lower() in VIDEO_SUFFIXES:
+            chunks.setdefault(path.parent, []).append(path)
         else:
-            _add(videos, VideoFiles(video_id=video.path.stem, paths=(video.path,), chunk_starts_s=None))
-    for paths in chunks.values():
-        _add(videos, _chunked(paths))
+            _add(videos, VideoFiles(video_id=path.stem, paths=(path,), chunk_starts_s=None))
+    for chunk_paths in chunks.values():
+        _add(videos, _chunked(chunk_paths))
     return videos
 
 
