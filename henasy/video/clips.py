@@ -66,7 +66,7 @@ def read_clips(
         InputError: spans that are not finite, start before 0, or are empty.
         VideoError: the file as a whole cannot be read.
     """
-    checked = _checked_spans(spans)
+    checked = check_spans(spans)
     if batch_clips < 1:
         raise InputError("batch_clips", f"must be at least 1, got {batch_clips}")
     frames_at = find_decoder(decoder)
@@ -157,7 +157,12 @@ class _Collector:
             del self._frames[serial]
 
 
-def _checked_spans(spans: ArrayLike) -> NDArray[np.float64]:
+def check_spans(spans: ArrayLike) -> NDArray[np.float64]:
+    """The spans as (N, 2) float64.
+
+    Raises:
+        InputError: one is not finite, starts before 0, or is empty.
+    """
     checked = np.asarray(spans, dtype=np.float64).reshape(-1, 2)
     wrong = ~(np.isfinite(checked).all(axis=1) & (checked[:, 0] >= 0) & (checked[:, 1] > checked[:, 0]))
     if wrong.any():

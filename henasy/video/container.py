@@ -133,7 +133,7 @@ def _origin_s(container: InputContainer, stream: VideoStream) -> float:
     """
     video_s = float(stream.start_time * _time_base_s(stream)) if stream.start_time is not None else 0.0
     if container.start_time is None:
-        return video_s
+        return video_s  # type: ignore[unreachable]  # PyAV's annotations leave the unknown start out
     first_s = container.start_time / 1e6
     return 0.0 if first_s < 0 <= video_s else min(first_s, video_s)
 
@@ -144,7 +144,7 @@ def _main_stream(path: Path, container: InputContainer) -> VideoStream:
         others = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
         raise VideoError(f"{path}: has no video stream, only {others}")
     stream = max(streams, key=lambda each: bool(each.disposition & Disposition.default))
-    if not hasattr(stream.codec_context, "width"):  # PyAV gives None for an unknown codec
+    if stream.codec_context is None:  # PyAV does not know the codec
         raise VideoError(f"{path}: its video codec is not supported")
     if stream.width * stream.height > _MAX_PIXELS:
         raise VideoError(f"{path}: pictures of {stream.width}x{stream.height} exceed {_MAX_PIXELS} pixels")

@@ -83,9 +83,9 @@ class _Search:
 
     def take(self, path: Path) -> None:
         """Take in a folder, a list file, or a video given by name."""
-        if path.is_dir():
+        if os.path.isdir(path):
             self._take_folder(path)
-        elif path.suffix.lower() in LIST_SUFFIXES and path.is_file():
+        elif path.suffix.lower() in LIST_SUFFIXES and os.path.isfile(path):
             self._take_list(path)
         else:
             self._take_file(path, path.parent)
@@ -98,9 +98,9 @@ class _Search:
                 self.refused[folder] = f"the folder cannot be read: {error.strerror or error}"
                 continue
             for entry in entries:
-                if entry.suffix.lower() in VIDEO_SUFFIXES and not entry.is_dir():
+                if entry.suffix.lower() in VIDEO_SUFFIXES and not os.path.isdir(entry):
                     self._take_file(entry, root)
-                elif entry.is_file():
+                elif os.path.isfile(entry):
                     self.num_other += 1
 
     def _folders(self, root: Path) -> Iterator[Path]:
@@ -114,7 +114,7 @@ class _Search:
                 if key in self._entered:
                     continue
                 self._entered.add(key)
-                below = [entry for entry in folder.iterdir() if entry.is_dir()]
+                below = [entry for entry in folder.iterdir() if os.path.isdir(entry)]
             except OSError:
                 below = []  # the caller meets the same error and reports it
             yield folder
@@ -131,7 +131,7 @@ class _Search:
             name = line if "\0" in text else line.strip()
             if name:
                 entry = path.parent / name
-                if entry.is_dir():
+                if os.path.isdir(entry):
                     self._take_folder(entry)
                 else:
                     self._take_file(entry, entry.parent)

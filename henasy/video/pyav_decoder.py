@@ -1,77 +1,92 @@
-"""Decodes with PyAV: one pass in order of time, seeking over what nobody asked for.
-
-Decoding goes packet by packet. After an error, or a frame that the decoder marks as corrupt, every frame up to
-the next key frame may be wrong, so the times that those frames would answer are refused.
-"""
+"""Decodes with PyAV: one pass in order of time, seeking over what nobody asked for."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import av.error
 import numpy as np
-from av.packet import Packet
-from av.video.frame import VideoFrame
-from av.video.reformatter import Interpolation, VideoReformatter
-from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from henasy.video.container import VideoSource, open_video, orientation, shown_size
+from henasy.video.container import VideoSource, open_video
 from henasy.video.decode import TIME_TOLERANCE_S, FrameRun
-from henasy.video.geometry import Size, decoded_size
+from henasy.video.display import Displayer
+from henasy.video.pictures import Picture, read_pictures
 
-_MAX_READ_ERRORS = 64
-"""Read errors in a row after which the rest of a file is given up."""
 _MIN_SEEK_GAIN_S = 1.0
 """Footage that a seek must skip to be worth its cost."""
 _LEADING_FRAMES = 17
 """A key frame may be displayed this many frames after it is decoded: the codecs' deepest reordering."""
 _SEEKABLE_FORMATS = ("mov,", "matroska")
 """Containers with an index of key frames; in the others a seek may land anywhere."""
-
-
-class _Picture(NamedTuple):
-    frame: VideoFrame
-    time_s: float
-    end_s: float
-    fault: str
-    """Why this frame may be wrong; empty if it is right."""
-    gap: str
-    """Why frames between the one before and this one may be missing; empty if none are."""
+_DOUBT_S = 10.0
+"""For how long after a frame damage may still come to light that discredits it; frames are held back that long."""
 
 
 def frames_at(path: Path, times_s: NDArray[np.float64], on_progress: Callable[[], None]) -> Iterator[FrameRun]:
     """The frame displayed at each requested time; see `henasy.video.decode.FramesAt`."""
     with open_video(path) as source:
-        reader = _Reader(source, on_progress)
-        answers = _Answers(times_s, source)
-        previous: _Picture | None = None
-        while not answers.is_complete:
-            if reader.seek_towards(answers.next_time_s):
-                previous = None
-            picture = reader.next_picture()
-            if previous is None and reader.has_overshot(picture, answers.next_time_s):
-                reader.restart()
-                continue
-            yield from answers.until(previous, picture)
-            previous = picture
+        yield from _confirmed(_found_frames(source, times_s, on_progress))
+
+
+def _found_frames(
+    source: VideoSource, times_s: NDArray[np.float64], on_progress: Callable[[], None]
+) -> Iterator[FrameRun | Picture]:
+    """Answers as they are found, and before them each picture that says whether earlier ones can be trusted."""
+    reader = _Reader(source, on_progress, is_sparse=_is_sparse(times_s))
+    answers = _Answers(times_s, source)
+    previous: Picture | None = None
+    while not answers.is_complete:
+        if reader.seek_towards(answers.next_time_s):
+            previous = None
+        picture = reader.next_picture()
+        if previous is None and reader.has_overshot(picture, answers.next_time_s):
+            reader.restart()
+            continue
+        if picture is not None and (picture.is_clean_key or picture.is_discrediting):
+            yield picture
+        yield from answers.until(previous, picture)
+        previous = picture
+
+
+def _confirmed(found: Iterator[FrameRun | Picture]) -> Iterator[FrameRun]:
+    """The answers in order, refused after all where damage that came to light later discredits them."""
+    held: deque[FrameRun] = deque()
+    for item in found:
+        if isinstance(item, FrameRun):
+            held.append(item)
+            while held[0].time_s < item.time_s - _DOUBT_S:
+                yield held.popleft()
+            continue
+        if item.is_discrediting:
+            why = f"{item.gap or item.fault}, noticed at {item.time_s:.3f} s"
+            held = deque(run._replace(image=None, fault=run.fault or why) for run in held)
+        yield from held
+        held.clear()
+    yield from held
+
+
+def _is_sparse(times_s: NDArray[np.float64]) -> bool:
+    return bool((np.diff(times_s, prepend=0.0) > _MIN_SEEK_GAIN_S).any())
 
 
 class _Reader:
     """Pictures in display order, with what is known of their faults."""
 
-    def __init__(self, source: VideoSource, on_progress: Callable[[], None]) -> None:
+    def __init__(self, source: VideoSource, on_progress: Callable[[], None], *, is_sparse: bool) -> None:
         self._source = source
         self._on_progress = on_progress
-        self._pictures = _read_pictures(source, on_progress)
+        if is_sparse and source.container.format.name.startswith("matroska"):
+            self._to_start()  # loads the index, which this format reads at the first seek
+        self._pictures = read_pictures(source, on_progress)
         self._position_s = 0.0
         self._considered_s = -1.0
         self._is_seeking = False
         self._may_seek = source.container.format.name.startswith(_SEEKABLE_FORMATS)
 
-    def next_picture(self) -> _Picture | None:
+    def next_picture(self) -> Picture | None:
         """The next picture, or None at the end of what can be read."""
         picture = next(self._pictures, None)
         if picture is not None:
@@ -92,11 +107,11 @@ class _Reader:
         except av.error.FFmpegError:
             self.restart()
             return True
-        self._pictures = _read_pictures(self._source, self._on_progress)
+        self._pictures = read_pictures(self._source, self._on_progress)
         self._is_seeking = True
         return True
 
-    def has_overshot(self, picture: _Picture | None, wanted_s: float) -> bool:
+    def has_overshot(self, picture: Picture | None, wanted_s: float) -> bool:
         """Whether a seek went past the wanted time, so that only reading from the start can answer it."""
         if not self._is_seeking:
             return False
@@ -104,10 +119,13 @@ class _Reader:
 
     def restart(self) -> None:
         """Read from the start again, and never seek in this file any more: its index is wrong."""
+        self._to_start()
+        self._pictures = read_pictures(self._source, self._on_progress)
+        self._may_seek = self._is_seeking = False
+
+    def _to_start(self) -> None:
         stream = self._source.stream
         self._source.container.seek(stream.start_time or 0, stream=stream)
-        self._pictures = _read_pictures(self._source, self._on_progress)
-        self._may_seek = self._is_seeking = False
 
     def _key_before(self, wanted_s: float) -> float:
         """Time of the last key frame whose leading frames, too, are displayed before `wanted_s`; 0 if unknown."""
@@ -118,75 +136,13 @@ class _Reader:
         return source.time_s(entries[index].timestamp) if index >= 0 else 0.0
 
 
-def _read_pictures(source: VideoSource, on_progress: Callable[[], None]) -> Iterator[_Picture]:
-    """Pictures from the file's current position on; frames before the first key frame are at fault."""
-    fault = "no key frame before it"
-    fed: set[int] = set()
-    last_s = -np.inf
-    for packet, damage in _read_packets(source):
-        on_progress()
-        if damage:
-            fault, fed = damage, set()
-        if packet is None:
-            continue
-        if fault and packet.pts is not None:
-            fed.add(packet.pts)
-        try:
-            frames = packet.decode()
-        except av.error.EOFError:
-            return
-        except av.error.FFmpegError as error:
-            fault, fed = f"decoding failed: {error.strerror}", set()
-            continue
-        if packet.is_keyframe and packet.is_discard:
-            fault = ""  # an edit list hides it, but what follows depends on nothing earlier
-        for frame in frames:
-            gap = fault
-            if frame.is_corrupt:
-                fault, fed = "the decoder marked frames as corrupt", set()
-            elif frame.key_frame and (frame.pts is None or frame.pts in fed):
-                fault, fed = "", set()
-            time_s = _time_s(frame, source, last_s)
-            if time_s > last_s:
-                shown_s = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0.0
-                yield _Picture(frame, time_s, time_s + (shown_s or source.frame_s), fault, gap)
-                last_s = time_s
-
-
-def _read_packets(source: VideoSource) -> Iterator[tuple[Packet[VideoStream] | None, str]]:
-    """Packets as the file holds them, each with what was damaged just before or in it."""
-    packets = source.container.demux(source.stream)
-    errors = 0
-    while errors < _MAX_READ_ERRORS:
-        try:
-            packet = next(packets, None)
-        except av.error.EOFError:
-            return
-        except av.error.FFmpegError as error:
-            errors += 1
-            packets = source.container.demux(source.stream)
-            yield None, f"reading failed: {error.strerror}"
-            continue
-        if packet is None:
-            return
-        errors = 0
-        yield packet, "the container marks data as corrupt" if packet.is_corrupt else ""
-
-
-def _time_s(frame: VideoFrame, source: VideoSource, last_s: float) -> float:
-    ticks = frame.pts if frame.pts is not None else frame.dts
-    if ticks is not None:
-        return source.time_s(ticks)
-    return max(last_s, -source.frame_s) + source.frame_s
-
-
 class _Answers:
     """Meets requested times with pictures that arrive in display order."""
 
     def __init__(self, times_s: NDArray[np.float64], source: VideoSource) -> None:
         self._times_s = times_s
         self._frame_s = source.frame_s
-        self._converter = _Converter(source.stream)
+        self._displayer = Displayer(source.stream)
         self._next = 0
 
     @property
@@ -198,7 +154,7 @@ class _Answers:
         """The first requested time without an answer."""
         return float(self._times_s[self._next])
 
-    def until(self, previous: _Picture | None, picture: _Picture | None) -> Iterator[FrameRun]:
+    def until(self, previous: Picture | None, picture: Picture | None) -> Iterator[FrameRun]:
         """Answers to the times before `picture`, which `previous` is displayed at; None stands for either end."""
         end_s = np.inf if picture is None else picture.time_s - TIME_TOLERANCE_S
         if self.next_time_s >= end_s:
@@ -218,7 +174,7 @@ class _Answers:
             why = picture.gap if picture is not None else "the readable part of the video ends there"
             yield self._refused(end_s, f"no frame after {previous.time_s:.3f} s: {why}")
 
-    def _before_first(self, picture: _Picture | None, end_s: float) -> Iterator[FrameRun]:
+    def _before_first(self, picture: Picture | None, end_s: float) -> Iterator[FrameRun]:
         """Answers to times before anything is displayed: the first frame stands for an instant, not for more."""
         if picture is None:
             yield self._refused(end_s, "no frame can be decoded")
@@ -229,9 +185,9 @@ class _Answers:
         if not self.is_complete and self.next_time_s < end_s:
             yield self._answered(end_s, picture)
 
-    def _answered(self, end_s: float, picture: _Picture) -> FrameRun:
+    def _answered(self, end_s: float, picture: Picture) -> FrameRun:
         first, last = self._take(end_s)
-        image, fault = self._converter.convert(picture.frame)
+        image, fault = self._displayer.convert(picture.frame)
         return FrameRun(first, last, picture.time_s, image, fault)
 
     def _refused(self, end_s: float, fault: str) -> FrameRun:
@@ -242,36 +198,3 @@ class _Answers:
         first = self._next
         self._next = int(np.searchsorted(self._times_s, end_s, side="left"))
         return first, self._next
-
-
-class _Converter:
-    """Turns decoded frames into displayed RGB at the archive's size."""
-
-    def __init__(self, stream: VideoStream) -> None:
-        self._stream = stream
-        self._reformatter = VideoReformatter()
-        self._size: Size | None = None
-
-    def convert(self, frame: VideoFrame) -> tuple[NDArray[np.uint8] | None, str]:
-        """The image (H, W, 3), or None and why."""
-        turn = orientation(frame)
-        stored = decoded_size(*shown_size(frame, self._stream))
-        size = turn.displayed(stored)
-        if self._size is not None and size != self._size:
-            return None, f"the picture's size changes from {tuple(self._size)} to {tuple(size)}"
-        self._size = size
-        try:
-            scaled = self._reformatter.reformat(
-                frame,
-                width=stored.width_px,
-                height=stored.height_px,
-                format="rgb24",
-                interpolation=Interpolation.AREA,
-                threads=1,
-            )
-        except av.error.FFmpegError as error:
-            return None, f"converting failed: {error.strerror}"
-        image = scaled.to_ndarray()
-        if turn.is_mirrored:
-            image = image[:, ::-1]
-        return np.ascontiguousarray(np.rot90(image, -turn.clockwise_deg // 90)), ""

@@ -1,0 +1,99 @@
+"""The child side of `henasy.video.isolated`: does what it is told until its standard input closes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from henasy.errors import HenasyError, VideoError
+from henasy.video.clips import ClipBatch, read_clips
+from henasy.video.probe import probe
+from henasy.video.wire import Message, read_message, write_message
+
+_PROGRESS_INTERVAL_S = 0.25
+_ORPHAN_CHECK_S = 2.0
+
+
+def main() -> None:
+    """Serve requests from standard input; answers go to what standard output was at the start."""
+    output = os.dup(1)
+    os.dup2(2, 1)  # what a library prints must not get between the messages
+    threading.Thread(target=_exit_when_orphaned, args=(os.getppid(),), daemon=True).start()
+    send = partial(write_message, partial(_write_all, output))
+    send("ready", {})
+    while True:
+        try:
+            request = read_message(partial(_read_all, 0))
+        except EOFError:
+            return
+        try:
+            _serve(request, send)
+        except HenasyError as error:
+            send("error", {"is_video": isinstance(error, VideoError), "text": str(error)})
+
+
+def _serve(request: Message, send: partial[None]) -> None:
+    path = Path(str(request.values["path"]))
+    if request.kind == "probe":
+        send("info", asdict(probe(path)) | {"path": str(path)})
+        return
+    batches = read_clips(
+        path,
+        request.arrays["spans"],
+        int(str(request.values["num_frames"])),
+        batch_clips=int(str(request.values["batch_clips"])),
+        decoder=str(request.values["decoder"]),
+        on_progress=_Pulse(send).beat,
+    )
+    for item in batches:
+        if isinstance(item, ClipBatch):
+            send("batch", {}, dict(vars(item)))
+        else:
+            send("refused", {"reason": item.reason}, {"rows": item.rows})
+    send("done", {})
+
+
+class _Pulse:
+    """Tells the parent that decoding advances, but not more often than it needs to know."""
+
+    def __init__(self, send: partial[None]) -> None:
+        self._send = send
+        self._last_s = time.monotonic()
+
+    def beat(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._last_s >= _PROGRESS_INTERVAL_S:
+            self._last_s = now_s
+            self._send("progress", {})
+
+
+def _exit_when_orphaned(parent: int) -> None:
+    """A decoder that hangs must not outlive the process that would have killed it."""
+    while os.getppid() == parent:
+        time.sleep(_ORPHAN_CHECK_S)
+    os._exit(1)
+
+
+def _write_all(descriptor: int, data: memoryview) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _read_all(descriptor: int, buffer: memoryview) -> None:
+    while buffer:
+        count = os.readv(descriptor, [buffer])
+        if count == 0:
+            raise EOFError
+        buffer = buffer[count:]
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except BrokenPipeError:
+        sys.exit(1)  # the parent is gone
