@@ -42,7 +42,7 @@ class TinyRecipe:
 
     images: TrainConfig = field(
         default_factory=lambda: TrainConfig(
-            num_steps=1200,
+            num_steps=800,
             batch_size=64,
             learning_rate=1e-3,
             num_warmup_steps=60,
@@ -54,7 +54,7 @@ class TinyRecipe:
     )
     clips: TrainConfig = field(
         default_factory=lambda: TrainConfig(
-            num_steps=1200,
+            num_steps=900,
             batch_size=64,
             learning_rate=8e-4,
             num_warmup_steps=60,
@@ -67,7 +67,7 @@ class TinyRecipe:
     )
     henasy: TrainConfig = field(
         default_factory=lambda: TrainConfig(
-            num_steps=700,
+            num_steps=600,
             batch_size=48,
             learning_rate=8e-4,
             num_warmup_steps=40,
