@@ -18,8 +18,8 @@ from henasy.checkpoint.folder import Checkpoint, dual_config, read_checkpoint
 from henasy.checkpoint.locate import locate_checkpoint
 from henasy.checkpoint.space import space_id
 from henasy.checkpoint.training_note import TrainingNote
+from henasy.checkpoint.weights import build_empty
 from henasy.errors import ConfigError, InputError, UnsupportedError
-from henasy.model.build import build
 from henasy.model.config import DualConfig, ModelConfig
 from henasy.model.dual import DualEncoder
 from henasy.model.henasy import Henasy
@@ -100,8 +100,7 @@ def with_num_frames(checkpoint: Checkpoint, num_frames: int) -> Checkpoint:
     name = f"{prefix}visual.temporal_embed"
     weights = checkpoint.model.state_dict()
     weights[name] = inflate_temporal_embed(weights[name], num_frames)
-    with torch.device("meta"):
-        model = build(changed if isinstance(config, DualConfig) else replace(config, dual=changed))
+    model = build_empty(changed if isinstance(config, DualConfig) else replace(config, dual=changed))
     model.load_state_dict(weights, strict=True, assign=True)
     return replace(checkpoint, model=model.eval().requires_grad_(False))
 

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from henasy.errors import CheckpointError
 from henasy.model.build import build
@@ -36,12 +38,29 @@ def fill_model(config: ModelConfig, weights: Mapping[str, Tensor], source: str) 
     Raises:
         CheckpointError: names, shapes or types are not those of the config, or a value is not finite.
     """
-    with torch.device("meta"):
-        model = build(config)
+    model = build_empty(config)
     require_fit({name: value.shape for name, value in model.state_dict().items()}, weights, source)
     full = {name: value.to(torch.float32) for name, value in weights.items()}
     model.load_state_dict(full, strict=True, assign=True)
     return model.eval().requires_grad_(False)
+
+
+def build_empty(config: ModelConfig) -> DualEncoder | Henasy:
+    """The model of a config whose tensors have shapes but no memory, ready to be filled."""
+    with torch.device("meta"), _NoRandomValues():
+        return build(config)
+
+
+class _NoRandomValues(TorchFunctionMode):
+    """Skips drawing initial weights: on tensors without memory the first draw imports torch's compiler, for seconds."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = kwargs or {}
+        if getattr(func, "__module__", None) == nn.init.__name__:
+            return given["tensor"] if "tensor" in given else args[0]
+        return args[0] if func in (Tensor.normal_, Tensor.uniform_) else func(*args, **given)
 
 
 def require_fit(shapes: Mapping[str, torch.Size], weights: Mapping[str, Tensor], source: str) -> None:
