@@ -120,7 +120,7 @@ def record(root: Path, number: int, num_clips: int, *, is_file: bool = False) ->
     """A video of the small index; only with `is_file` is it on disk."""
     path = f"kitchen {number % 2}/video-{number}.mp4"
     file = root / path
-    if is_file:
+    if is_file and not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         write_video(file)
     return VideoRecord(

@@ -265,6 +265,7 @@ def video_ref(record: VideoRecord) -> VideoRef:
     return VideoRef(
         video_id=record.video_id,
         path=record.path,
+        file=str(record.file),
         duration_s=record.duration_s,
         width_px=record.width_px,
         height_px=record.height_px,

@@ -47,6 +47,8 @@ class VideoRef:
     video_id: str
     path: str
     """Relative to the folder that was indexed, as last seen."""
+    file: str
+    """Absolute, on the machine that built the index, as last seen."""
     duration_s: float
     width_px: int
     height_px: int

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19henasy_api/v1/types.proto\x12\thenasy.v1\"&\n\x04Span\x12\x0f\n\x07start_s\x18\x01 \x01(\x01\x12\r\n\x05\x65nd_s\x18\x02 \x01(\x01\"`\n\rMetadataValue\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x10\n\x06number\x18\x02 \x01(\x01H\x00\x12\x11\n\x07integer\x18\x03 \x01(\x03H\x00\x12\x11\n\x07\x62oolean\x18\x04 \x01(\x08H\x00\x42\x07\n\x05value\"\xf0\x01\n\x05Video\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x12\n\nduration_s\x18\x03 \x01(\x01\x12\x10\n\x08width_px\x18\x04 \x01(\r\x12\x11\n\theight_px\x18\x05 \x01(\r\x12\x11\n\tis_online\x18\x06 \x01(\x08\x12\x30\n\x08metadata\x18\x07 \x03(\x0b\x32\x1e.henasy.v1.Video.MetadataEntry\x1aI\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\'\n\x05value\x18\x02 \x01(\x0b\x32\x18.henasy.v1.MetadataValue:\x02\x38\x01\"K\n\x03\x42ox\x12\x0f\n\x07left_px\x18\x01 \x01(\x01\x12\x0e\n\x06top_px\x18\x02 \x01(\x01\x12\x10\n\x08right_px\x18\x03 \x01(\x01\x12\x11\n\tbottom_px\x18\x04 \x01(\x01\";\n\x04Mask\x12\x11\n\theight_px\x18\x01 \x01(\r\x12\x10\n\x08width_px\x18\x02 \x01(\r\x12\x0e\n\x06\x63ounts\x18\x03 \x01(\t\"T\n\x06Region\x12\x0e\n\x06time_s\x18\x01 \x01(\x01\x12\x1b\n\x03\x62ox\x18\x02 \x01(\x0b\x32\x0e.henasy.v1.Box\x12\x1d\n\x04mask\x18\x03 \x01(\x0b\x32\x0f.henasy.v1.Mask\"^\n\x06\x45ntity\x12\x0c\n\x04slot\x18\x01 \x01(\r\x12\r\n\x05score\x18\x02 \x01(\x01\x12\x13\n\x0bpatch_share\x18\x03 \x01(\x01\x12\"\n\x07regions\x18\x04 \x03(\x0b\x32\x11.henasy.v1.Region\"\x85\x01\n\x0bPhraseMatch\x12\x0e\n\x06phrase\x18\x01 \x01(\t\x12#\n\x04kind\x18\x02 \x01(\x0e\x32\x15.henasy.v1.PhraseKind\x12\x12\n\nstart_char\x18\x03 \x01(\r\x12\x10\n\x08\x65nd_char\x18\x04 \x01(\r\x12\x0c\n\x04slot\x18\x05 \x01(\r\x12\r\n\x05score\x18\x06 \x01(\x01\"o\n\x0b\x45xplanation\x12\x12\n\nclip_score\x18\x01 \x01(\x01\x12\'\n\x07phrases\x18\x02 \x03(\x0b\x32\x16.henasy.v1.PhraseMatch\x12#\n\x08\x65ntities\x18\x03 \x03(\x0b\x32\x11.henasy.v1.Entity\"\x89\x01\n\x08Saliency\x12\x0c\n\x04slot\x18\x01 \x01(\r\x12\x11\n\tgrid_rows\x18\x02 \x01(\r\x12\x14\n\x0cgrid_columns\x18\x03 \x01(\r\x12\x1c\n\x04\x63rop\x18\x04 \x01(\x0b\x32\x0e.henasy.v1.Box\x12(\n\x06\x66rames\x18\x05 \x03(\x0b\x32\x18.henasy.v1.SaliencyFrame\"/\n\rSaliencyFrame\x12\x0e\n\x06time_s\x18\x01 \x01(\x01\x12\x0e\n\x06values\x18\x02 \x01(\x0c\"\xb2\x01\n\x03Hit\x12\x0c\n\x04rank\x18\x01 \x01(\r\x12\r\n\x05score\x18\x02 \x01(\x01\x12\x1f\n\x05video\x18\x03 \x01(\x0b\x32\x10.henasy.v1.Video\x12\x1d\n\x04span\x18\x04 \x01(\x0b\x32\x0f.henasy.v1.Span\x12!\n\x06\x65ntity\x18\x05 \x01(\x0b\x32\x11.henasy.v1.Entity\x12+\n\x0b\x65xplanation\x18\x06 \x01(\x0b\x32\x16.henasy.v1.Explanation*U\n\nPhraseKind\x12\x1b\n\x17PHRASE_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10PHRASE_KIND_NOUN\x10\x01\x12\x14\n\x10PHRASE_KIND_VERB\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19henasy_api/v1/types.proto\x12\thenasy.v1\"&\n\x04Span\x12\x0f\n\x07start_s\x18\x01 \x01(\x01\x12\r\n\x05\x65nd_s\x18\x02 \x01(\x01\"`\n\rMetadataValue\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x10\n\x06number\x18\x02 \x01(\x01H\x00\x12\x11\n\x07integer\x18\x03 \x01(\x03H\x00\x12\x11\n\x07\x62oolean\x18\x04 \x01(\x08H\x00\x42\x07\n\x05value\"\xfe\x01\n\x05Video\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x12\n\nduration_s\x18\x03 \x01(\x01\x12\x10\n\x08width_px\x18\x04 \x01(\r\x12\x11\n\theight_px\x18\x05 \x01(\r\x12\x11\n\tis_online\x18\x06 \x01(\x08\x12\x30\n\x08metadata\x18\x07 \x03(\x0b\x32\x1e.henasy.v1.Video.MetadataEntry\x12\x0c\n\x04\x66ile\x18\x08 \x01(\t\x1aI\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\'\n\x05value\x18\x02 \x01(\x0b\x32\x18.henasy.v1.MetadataValue:\x02\x38\x01\"K\n\x03\x42ox\x12\x0f\n\x07left_px\x18\x01 \x01(\x01\x12\x0e\n\x06top_px\x18\x02 \x01(\x01\x12\x10\n\x08right_px\x18\x03 \x01(\x01\x12\x11\n\tbottom_px\x18\x04 \x01(\x01\";\n\x04Mask\x12\x11\n\theight_px\x18\x01 \x01(\r\x12\x10\n\x08width_px\x18\x02 \x01(\r\x12\x0e\n\x06\x63ounts\x18\x03 \x01(\t\"T\n\x06Region\x12\x0e\n\x06time_s\x18\x01 \x01(\x01\x12\x1b\n\x03\x62ox\x18\x02 \x01(\x0b\x32\x0e.henasy.v1.Box\x12\x1d\n\x04mask\x18\x03 \x01(\x0b\x32\x0f.henasy.v1.Mask\"^\n\x06\x45ntity\x12\x0c\n\x04slot\x18\x01 \x01(\r\x12\r\n\x05score\x18\x02 \x01(\x01\x12\x13\n\x0bpatch_share\x18\x03 \x01(\x01\x12\"\n\x07regions\x18\x04 \x03(\x0b\x32\x11.henasy.v1.Region\"\x85\x01\n\x0bPhraseMatch\x12\x0e\n\x06phrase\x18\x01 \x01(\t\x12#\n\x04kind\x18\x02 \x01(\x0e\x32\x15.henasy.v1.PhraseKind\x12\x12\n\nstart_char\x18\x03 \x01(\r\x12\x10\n\x08\x65nd_char\x18\x04 \x01(\r\x12\x0c\n\x04slot\x18\x05 \x01(\r\x12\r\n\x05score\x18\x06 \x01(\x01\"o\n\x0b\x45xplanation\x12\x12\n\nclip_score\x18\x01 \x01(\x01\x12\'\n\x07phrases\x18\x02 \x03(\x0b\x32\x16.henasy.v1.PhraseMatch\x12#\n\x08\x65ntities\x18\x03 \x03(\x0b\x32\x11.henasy.v1.Entity\"\x89\x01\n\x08Saliency\x12\x0c\n\x04slot\x18\x01 \x01(\r\x12\x11\n\tgrid_rows\x18\x02 \x01(\r\x12\x14\n\x0cgrid_columns\x18\x03 \x01(\r\x12\x1c\n\x04\x63rop\x18\x04 \x01(\x0b\x32\x0e.henasy.v1.Box\x12(\n\x06\x66rames\x18\x05 \x03(\x0b\x32\x18.henasy.v1.SaliencyFrame\"/\n\rSaliencyFrame\x12\x0e\n\x06time_s\x18\x01 \x01(\x01\x12\x0e\n\x06values\x18\x02 \x01(\x0c\"\xb2\x01\n\x03Hit\x12\x0c\n\x04rank\x18\x01 \x01(\r\x12\r\n\x05score\x18\x02 \x01(\x01\x12\x1f\n\x05video\x18\x03 \x01(\x0b\x32\x10.henasy.v1.Video\x12\x1d\n\x04span\x18\x04 \x01(\x0b\x32\x0f.henasy.v1.Span\x12!\n\x06\x65ntity\x18\x05 \x01(\x0b\x32\x11.henasy.v1.Entity\x12+\n\x0b\x65xplanation\x18\x06 \x01(\x0b\x32\x16.henasy.v1.Explanation*U\n\nPhraseKind\x12\x1b\n\x17PHRASE_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10PHRASE_KIND_NOUN\x10\x01\x12\x14\n\x10PHRASE_KIND_VERB\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,32 +33,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_VIDEO_METADATAENTRY']._loaded_options = None
   _globals['_VIDEO_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_PHRASEKIND']._serialized_start=1360
-  _globals['_PHRASEKIND']._serialized_end=1445
+  _globals['_PHRASEKIND']._serialized_start=1374
+  _globals['_PHRASEKIND']._serialized_end=1459
   _globals['_SPAN']._serialized_start=40
   _globals['_SPAN']._serialized_end=78
   _globals['_METADATAVALUE']._serialized_start=80
   _globals['_METADATAVALUE']._serialized_end=176
   _globals['_VIDEO']._serialized_start=179
-  _globals['_VIDEO']._serialized_end=419
-  _globals['_VIDEO_METADATAENTRY']._serialized_start=346
-  _globals['_VIDEO_METADATAENTRY']._serialized_end=419
-  _globals['_BOX']._serialized_start=421
-  _globals['_BOX']._serialized_end=496
-  _globals['_MASK']._serialized_start=498
-  _globals['_MASK']._serialized_end=557
-  _globals['_REGION']._serialized_start=559
-  _globals['_REGION']._serialized_end=643
-  _globals['_ENTITY']._serialized_start=645
-  _globals['_ENTITY']._serialized_end=739
-  _globals['_PHRASEMATCH']._serialized_start=742
-  _globals['_PHRASEMATCH']._serialized_end=875
-  _globals['_EXPLANATION']._serialized_start=877
-  _globals['_EXPLANATION']._serialized_end=988
-  _globals['_SALIENCY']._serialized_start=991
-  _globals['_SALIENCY']._serialized_end=1128
-  _globals['_SALIENCYFRAME']._serialized_start=1130
-  _globals['_SALIENCYFRAME']._serialized_end=1177
-  _globals['_HIT']._serialized_start=1180
-  _globals['_HIT']._serialized_end=1358
+  _globals['_VIDEO']._serialized_end=433
+  _globals['_VIDEO_METADATAENTRY']._serialized_start=360
+  _globals['_VIDEO_METADATAENTRY']._serialized_end=433
+  _globals['_BOX']._serialized_start=435
+  _globals['_BOX']._serialized_end=510
+  _globals['_MASK']._serialized_start=512
+  _globals['_MASK']._serialized_end=571
+  _globals['_REGION']._serialized_start=573
+  _globals['_REGION']._serialized_end=657
+  _globals['_ENTITY']._serialized_start=659
+  _globals['_ENTITY']._serialized_end=753
+  _globals['_PHRASEMATCH']._serialized_start=756
+  _globals['_PHRASEMATCH']._serialized_end=889
+  _globals['_EXPLANATION']._serialized_start=891
+  _globals['_EXPLANATION']._serialized_end=1002
+  _globals['_SALIENCY']._serialized_start=1005
+  _globals['_SALIENCY']._serialized_end=1142
+  _globals['_SALIENCYFRAME']._serialized_start=1144
+  _globals['_SALIENCYFRAME']._serialized_end=1191
+  _globals['_HIT']._serialized_start=1194
+  _globals['_HIT']._serialized_end=1372
 # @@protoc_insertion_point(module_scope)

@@ -37,7 +37,7 @@ class MetadataValue(_message.Message):
     def __init__(self, text: _Optional[str] = ..., number: _Optional[float] = ..., integer: _Optional[int] = ..., boolean: bool = ...) -> None: ...
 
 class Video(_message.Message):
-    __slots__ = ("video_id", "path", "duration_s", "width_px", "height_px", "is_online", "metadata")
+    __slots__ = ("video_id", "path", "duration_s", "width_px", "height_px", "is_online", "metadata", "file")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -52,6 +52,7 @@ class Video(_message.Message):
     HEIGHT_PX_FIELD_NUMBER: _ClassVar[int]
     IS_ONLINE_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
+    FILE_FIELD_NUMBER: _ClassVar[int]
     video_id: str
     path: str
     duration_s: float
@@ -59,7 +60,8 @@ class Video(_message.Message):
     height_px: int
     is_online: bool
     metadata: _containers.MessageMap[str, MetadataValue]
-    def __init__(self, video_id: _Optional[str] = ..., path: _Optional[str] = ..., duration_s: _Optional[float] = ..., width_px: _Optional[int] = ..., height_px: _Optional[int] = ..., is_online: bool = ..., metadata: _Optional[_Mapping[str, MetadataValue]] = ...) -> None: ...
+    file: str
+    def __init__(self, video_id: _Optional[str] = ..., path: _Optional[str] = ..., duration_s: _Optional[float] = ..., width_px: _Optional[int] = ..., height_px: _Optional[int] = ..., is_online: bool = ..., metadata: _Optional[_Mapping[str, MetadataValue]] = ..., file: _Optional[str] = ...) -> None: ...
 
 class Box(_message.Message):
     __slots__ = ("left_px", "top_px", "right_px", "bottom_px")

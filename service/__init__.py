@@ -1,0 +1,1 @@
+"""Search as a gRPC service, its client and its commands."""

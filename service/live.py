@@ -1,0 +1,88 @@
+"""The engine of the live generation, exchanged when a build publishes a newer one."""
+
+import logging
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from henasy.errors import HenasyError
+from henasy.index.generation import read_current
+from henasy.index.reader import Index
+from henasy.search.engine import Engine
+
+if TYPE_CHECKING:
+    from henasy.checkpoint.encoder import Encoder
+
+_LOG = logging.getLogger(__name__)
+
+
+class LiveEngine:
+    """Holds one warm engine; calls that began with the generation before end with it."""
+
+    def __init__(self, index: Index, encoder: "Encoder") -> None:
+        """Warms an opened index.
+
+        Raises:
+            SpaceMismatchError: index and encoder are of different spaces.
+        """
+        self._encoder = encoder
+        self._current = _warm(index, encoder)
+        self._refused: int | None = None
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def current(self) -> Engine:
+        """The engine to answer the next call with."""
+        return self._current
+
+    def refresh(self) -> bool:
+        """Takes up a newer generation; True when there was one.
+
+        One that cannot be opened is logged once and not tried again: the one before goes on answering.
+        """
+        root = self._current.index.root
+        try:
+            number = read_current(root)
+            if number in (self._current.index.generation, self._refused):
+                return False
+            self._current = _warm(Index.open(root), self._encoder)
+        except HenasyError as error:
+            self._note_refused(root, error)
+            return False
+        _LOG.info("serving generation %d of %s", self._current.index.generation, root)
+        return True
+
+    def _note_refused(self, root: Path, error: HenasyError) -> None:
+        try:
+            number = read_current(root)
+        except HenasyError:
+            number = -1
+        if number != self._refused:
+            _LOG.error("generation %d goes on answering: %s", self._current.index.generation, error)
+        self._refused = number
+
+    def watch(self, every_s: float) -> None:
+        """Refreshes in a thread until `close`."""
+        self._thread = threading.Thread(target=self._refresh_until_closed, args=(every_s,), daemon=True)
+        self._thread.start()
+
+    def _refresh_until_closed(self, every_s: float) -> None:
+        while not self._stop.wait(every_s):
+            try:
+                self.refresh()
+            except Exception:
+                _LOG.exception("generation %d goes on answering", self._current.index.generation)
+
+    def close(self) -> None:
+        """Ends the watching."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+
+
+def _warm(index: Index, encoder: "Encoder") -> Engine:
+    engine = Engine(index, encoder)
+    index.warm()
+    encoder.encode_texts(["warm up"])
+    return engine
