@@ -14,7 +14,7 @@ from henasy.checkpoint.folder import Checkpoint, save_checkpoint
 from henasy.checkpoint.training_note import TrainingNote
 from henasy.evaluation.rendered import read_rendered_clips
 from henasy.model.build import build
-from henasy.model.config import tiny
+from henasy.model.config import DecoderConfig, DualConfig, HenasyConfig, LocalConfig, TextConfig, VisionConfig
 from henasy.scenes.archive import ArchiveConfig, write_archive
 from henasy.text.tokenizer import train_tokenizer
 from henasy.video.preprocess import PreprocessSpec
@@ -47,16 +47,28 @@ def small_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def small_config(vocab_size: int) -> HenasyConfig:
+    """A HENASY that encodes a clip in milliseconds."""
+    return HenasyConfig(
+        dual=DualConfig(
+            vision=VisionConfig(image_px=48, patch_px=8, width=32, depth=2, heads=2),
+            text=TextConfig(width=32, heads=2, layers=1, context_length=32, vocab_size=vocab_size),
+            joint_dim=24,
+        ),
+        local=LocalConfig(width=32, heads=2, num_group_tokens=12, num_entities=4, num_bootstrap_layers=2),
+        decoder=DecoderConfig(width=32, heads=2, depth=1),
+    )
+
+
 @pytest.fixture(scope="session")
 def random_checkpoint(tmp_path_factory: pytest.TempPathFactory, small_archive: Path) -> Path:
-    """A checkpoint of the shipped one's kind with random weights."""
+    """A small checkpoint of kind henasy with random weights."""
     texts = [clip.text for clip in read_rendered_clips(small_archive)]
-    tokenizer = train_tokenizer(texts, vocab_size=560, context_length=tiny().dual.text.context_length)
-    config = tiny(vocab_size=tokenizer.vocab_size)
+    tokenizer = train_tokenizer(texts, vocab_size=560, context_length=32)
     torch.manual_seed(0)
-    spec = PreprocessSpec(image_px=config.dual.vision.image_px, mean=(110.0,) * 3, std=(70.0,) * 3)
-    folder = tmp_path_factory.mktemp("checkpoint") / "random"
-    model = build(config).eval()
+    model = build(small_config(tokenizer.vocab_size)).eval()
+    spec = PreprocessSpec(image_px=48, mean=(110.0, 110.0, 110.0), std=(70.0, 70.0, 70.0))
     note = TrainingNote(summary="random weights of a test", is_random=True)
+    folder = tmp_path_factory.mktemp("checkpoint") / "random"
     save_checkpoint(folder, Checkpoint(model=model, spec=spec, tokenizer=tokenizer, training=note))
     return folder

@@ -1,0 +1,84 @@
+"""The table of baselines and the mask evidence on a small rendered archive with random weights."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from henasy.checkpoint.encoder import load_encoder
+from henasy.evaluation.mask_evidence import mask_evidence, truth_times
+from henasy.evaluation.rendered import read_rendered_clips, write_layouts
+from henasy.evaluation.rendered_baselines import CHANCE, FIRST_STAGE, OURS, load_encoders
+from henasy.scenes.archive import read_config
+from henasy.scenes.truth import Truth
+from henasy.video.decode import find_decoder
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def test_table_agrees_with_the_benchmark_and_brackets_gains(
+    run_script: Any, small_archive: Path, random_checkpoint: Path, tmp_path: Path
+) -> None:
+    out, other = tmp_path / "table.json", tmp_path / "egomcq.json"
+    arguments = ("--archive", small_archive, "--train-archive", small_archive, "--model", random_checkpoint)
+    result = run_script("egomcq_rendered_baselines.py", *arguments, "--json", out)
+    assert result.exit_code == 0, result.output
+    run_script("egomcq.py", "--archive", small_archive, "--model", random_checkpoint, "--json", other)
+    table, benchmark = json.loads(out.read_text()), json.loads(other.read_text())
+    for kind in ("inter", "intra"):
+        assert table[f"{OURS}/{kind}"] == benchmark[kind]
+        gain = table[f"{OURS}/{kind}"] - table[f"{FIRST_STAGE}/{kind}"]
+        assert table[f"{FIRST_STAGE}/{kind} gain mean"] == pytest.approx(gain)
+        assert table[f"{FIRST_STAGE}/{kind} gain low"] <= gain <= table[f"{FIRST_STAGE}/{kind} gain high"]
+        assert table[f"{CHANCE}/{kind}"] == pytest.approx(0.2)
+    for thing in ("noun", "hand"):
+        chosen, best = table[f"masks/{thing}/text_chosen"], table[f"masks/{thing}/best"]
+        assert 0 <= chosen <= best <= table[f"masks/{thing}/ceiling"] <= 1
+
+
+def test_first_stage_is_the_frozen_dual_encoder(random_checkpoint: Path) -> None:
+    encoders = load_encoders(str(random_checkpoint), "cpu")
+    assert encoders.first_stage.kind == "dual"
+    frames, rows = np.random.default_rng(0).integers(0, 256, (4, 72, 128, 3)).astype(np.uint8), np.arange(4)[None]
+    first, whole = encoders.first_stage.encode_clips(frames, rows), encoders.henasy.encode_clips(frames, rows)
+    assert not np.allclose(first.clip, whole.clip, atol=1e-3)
+    np.testing.assert_array_equal(encoders.first_stage.encode_texts(["a mug"]), encoders.henasy.encode_texts(["a mug"]))
+
+
+def test_mask_evidence_equals_painting_each_mask_in_the_frame(small_archive: Path, random_checkpoint: Path) -> None:
+    encoder, config = load_encoder(random_checkpoint), read_config(small_archive)
+    clip = read_rendered_clips(small_archive)[0]
+    found = mask_evidence(encoder, small_archive, [clip])
+    truth = Truth.open(small_archive, clip.span.video_id)
+    times_s = truth_times(clip.span, encoder.num_frames, config)
+    path = small_archive / "videos" / f"{clip.span.video_id}.mp4"
+    shown = (times_s + 0.5 / config.fps).astype(np.float64)
+    frames = np.stack(
+        [run.image for run in find_decoder("pyav")(path, shown, lambda: None) for _ in range(run.first, run.last)]
+    )
+    encoding = encoder.encode_clips(frames, np.arange(encoder.num_frames)[None])
+    crop = encoder.spec.crop_to_frame(*frames.shape[1:3])
+    painted = crop.masks_to_frame(
+        encoding.assignment[0].reshape(-1, *encoder.grid).astype(np.float32), is_smooth=False, outside=-1
+    )
+    for things, instance, word in (
+        (found.noun, clip.instance, clip.noun),
+        (found.hand, truth.hands()[f"{clip.hand} hand"], f"{clip.hand} hand"),
+    ):
+        masks = np.stack([truth.masks_at(time_s, instance) for time_s in times_s]) & (painted >= 0)
+        ious = [((painted == e) & masks).sum() / ((painted == e) | masks).sum() for e in range(encoder.num_entities)]
+        closeness = np.where(encoding.is_valid[0], encoding.entities[0] @ encoder.encode_texts([word])[0], -2)
+        assert things[0].text_chosen == pytest.approx(ious[int(closeness.argmax())])
+        assert things[0].best == pytest.approx(max(ious))
+
+
+def test_text_of_both_layouts_is_that_of_the_archive(small_archive: Path, tmp_path: Path) -> None:
+    layout = write_layouts(small_archive, tmp_path)
+    assert {clip.text for clip in read_rendered_clips(small_archive)} >= {
+        question["query"]["clip_text"] for question in json.loads(layout.egomcq.read_text()).values()
+    }
