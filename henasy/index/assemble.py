@@ -2,7 +2,7 @@
 
 import dataclasses
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from henasy.index.part import Part
 from henasy.index.part_writer import write_part
 from henasy.index.rows import ClipRows
 from henasy.index.settings import IndexSettings
-from henasy.index.staging import Staging
+from henasy.index.staging import StagedNote, Staging
 from henasy.index.videos import VideoTable
 
 _COPY_CLIPS = 4_096
@@ -54,20 +54,23 @@ def plan_parts(
     root: Path,
     generation: Generation | None,
     videos: VideoTable,
-    staged: Mapping[tuple[str, int], int],
+    staged: Mapping[tuple[str, int], StagedNote],
     fold_clips: int,
+    replaced: Set[str] = frozenset(),
 ) -> PartPlan:
     """Decides about every part; writes nothing.
 
     Args:
         videos: what the new generation is to hold.
-        staged: (video_id, unit) -> number of clips.
+        staged: (video_id, unit) -> what was staged.
         fold_clips: parts with fewer clips left are written again when there is something to join them to.
+        replaced: videos whose rows come from staging although the old generation holds them.
 
     Raises:
         NotFoundError: a video is neither in the old generation nor staged.
     """
-    old = [] if generation is None else [_look(root, generation, entry, videos) for entry in generation.manifest.parts]
+    wanted = {record.video_id for record in videos} - replaced
+    old = [] if generation is None else [_look(root, generation, entry, wanted) for entry in generation.manifest.parts]
     held = {source.video_id for part in old for source in part.sources}
     fresh = [_staged_source(record.video_id, staged) for record in videos if record.video_id not in held]
     folded = [part for part in old if _num_left(part) < fold_clips or 2 * _num_left(part) < part.entry.num_clips]
@@ -95,11 +98,11 @@ def write_parts(
     return entries
 
 
-def _look(root: Path, generation: Generation, entry: PartEntry, videos: VideoTable) -> _OldPart:
+def _look(root: Path, generation: Generation, entry: PartEntry, wanted: Set[str]) -> _OldPart:
     # Opened with checks: what is copied from here gets fresh checksums and must not launder damage.
     part = Part(root, entry, generation.manifest.settings, is_checked=True)
     dropped = generation.dropped.get(entry.part_id, np.zeros(entry.num_clips, np.bool_))
-    is_wanted = np.array([video_id in videos for video_id in part.video_ids], np.bool_)
+    is_wanted = np.array([video_id in wanted for video_id in part.video_ids], np.bool_)
     dropped = dropped | ~is_wanted[part.video_code]
     rows = np.flatnonzero(~dropped)
     codes = part.video_code[rows]
@@ -115,11 +118,11 @@ def _num_left(part: _OldPart) -> int:
     return part.entry.num_clips - int(part.dropped.sum())
 
 
-def _staged_source(video_id: str, staged: Mapping[tuple[str, int], int]) -> Source:
+def _staged_source(video_id: str, staged: Mapping[tuple[str, int], StagedNote]) -> Source:
     units = sorted(unit for owner, unit in staged if owner == video_id)
     if not units:
         raise NotFoundError(f"video_id: {video_id!r} has neither rows in the index nor staged units")
-    num_clips = sum(staged[video_id, unit] for unit in units)
+    num_clips = sum(staged[video_id, unit].num_clips for unit in units)
     return Source(video_id, num_clips, None, np.array(units, np.int64))
 
 

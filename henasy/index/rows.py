@@ -40,8 +40,8 @@ class ClipRows:
         """The columns by name."""
         return {name: getattr(self, name) for name in COLUMN_NAMES}
 
-    def take(self, rows: slice) -> "ClipRows":
-        """A run of the rows."""
+    def take(self, rows: slice | NDArray[np.int64]) -> "ClipRows":
+        """Some of the rows."""
         return ClipRows(**{name: array[rows] for name, array in self.arrays().items()})
 
     def require_fit(self, settings: IndexSettings) -> None:

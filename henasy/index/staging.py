@@ -48,6 +48,18 @@ class StagedUnit:
         """(video_id, unit)"""
         return self.video_id, self.unit
 
+    @property
+    def note(self) -> "StagedNote":
+        """The unit without its rows."""
+        return StagedNote(len(self.rows), self.refused)
+
+
+class StagedNote(NamedTuple):
+    """What is worth remembering of a staged unit."""
+
+    num_clips: int
+    refused: tuple[RefusedRows, ...]
+
 
 class Staging:
     """The staged units of one space and plan. Files of others are ignored."""

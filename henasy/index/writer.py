@@ -1,9 +1,9 @@
 """The one writer of an index: stages units, then publishes them as one new generation."""
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 
 from henasy.errors import NotFoundError
 from henasy.index import layout
@@ -19,7 +19,7 @@ from henasy.index.generation import (
 from henasy.index.lock import WriterLock
 from henasy.index.manifest import Manifest
 from henasy.index.settings import IndexSettings
-from henasy.index.staging import StagedUnit, Staging
+from henasy.index.staging import StagedNote, StagedUnit, Staging
 from henasy.index.sweep import sweep
 from henasy.index.videos import RefusedRecord, VideoRecord, VideoTable
 
@@ -56,7 +56,7 @@ class IndexWriter:
             self.settings = _agreed(self._generation, settings, self.root)
             sweep(self.root)
             self._staging = Staging(self.root, self.settings)
-            self._staged = {unit.key: len(unit.rows) for unit in self._staging.units()}
+            self._staged = {unit.key: unit.note for unit in self._staging.units()}
         except BaseException:
             self._lock.release()
             raise
@@ -71,9 +71,9 @@ class IndexWriter:
         """What the live generation says could not be read."""
         return () if self._generation is None else self._generation.refused
 
-    def staged(self) -> frozenset[tuple[str, int]]:
-        """(video_id, unit) of the units that wait to be published and need not be made again."""
-        return frozenset(self._staged)
+    def staged(self) -> Mapping[tuple[str, int], StagedNote]:
+        """(video_id, unit) -> note, of the units that wait to be published and need not be made again."""
+        return MappingProxyType(self._staged)
 
     def stage(self, unit: StagedUnit) -> None:
         """Makes a finished unit durable.
@@ -83,18 +83,15 @@ class IndexWriter:
             OSError: the disk is full or fails; earlier units are untouched.
         """
         self._staging.write(unit)
-        self._staged[unit.key] = len(unit.rows)
-
-    def staged_unit(self, video_id: str, unit: int) -> StagedUnit:
-        """A unit that was staged by this run or an earlier one.
-
-        Raises:
-            IndexFormatError: it is missing or damaged.
-        """
-        return self._staging.read(video_id, unit)
+        self._staged[unit.key] = unit.note
 
     def publish(
-        self, videos: Iterable[VideoRecord], refused: Iterable[RefusedRecord], *, is_staging_kept: bool = False
+        self,
+        videos: Iterable[VideoRecord],
+        refused: Iterable[RefusedRecord],
+        *,
+        replaced: Set[str] = frozenset(),
+        is_staging_kept: bool = False,
     ) -> int:
         """Makes the given videos the content of the index; returns the live generation's number.
 
@@ -102,6 +99,7 @@ class IndexWriter:
         not given are dropped. When nothing differs from the live generation, none is made.
 
         Args:
+            replaced: videos whose rows come from staged units although the generation before holds them.
             is_staging_kept: keep the staged units of videos that are not given.
 
         Raises:
@@ -109,7 +107,7 @@ class IndexWriter:
             OSError: the disk is full or fails; the live generation stays as it was.
         """
         table, refused = VideoTable(videos), tuple(refused)
-        plan = plan_parts(self.root, self._generation, table, self._staged, self._fold_clips)
+        plan = plan_parts(self.root, self._generation, table, self._staged, self._fold_clips, replaced)
         if not self._is_live(plan, table, refused):
             self._generation = self._write(plan, table, refused)
         assert self._generation is not None

@@ -157,7 +157,7 @@ def test_bad_arguments_are_named(index: Index) -> None:
         index.search_clips(np.full((1, 16), np.nan, np.float32), 3)
     with pytest.raises(InputError, match=r"rows: 46 is not in 0\.\.45"):
         index.clips(np.array([46]))
-    with pytest.raises(InputError, match="end_s: 1.0 is not after start_s 2.0"):
+    with pytest.raises(InputError, match=r"end_s: 1\.0 is not after start_s 2\.0"):
         Filters(start_s=2.0, end_s=1.0)
 
 

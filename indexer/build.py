@@ -1,0 +1,155 @@
+"""The use case: make the index hold what the folders hold.
+
+find -> survey -> examine -> plan work -> encode missing units, staging each -> publish one generation
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from henasy.errors import InputError
+from henasy.index import IndexSettings, IndexWriter, RefusedRecord, StagedUnit, VideoRecord
+from henasy.index.staging import StagedNote
+from henasy.video import Found, find_videos
+from henasy.video.find import VIDEO_SUFFIXES
+from indexer.metadata import MetadataRows, join_metadata
+from indexer.progress import Progress
+from indexer.survey import Examined, survey
+from indexer.units import WorkUnit, num_units
+from indexer.work_plan import Changes, WorkPlan, plan_work, with_metadata
+
+
+class Workers(Protocol):
+    """Who does the work; processes on Ray, or in a test the caller itself."""
+
+    def examine(self, files: Sequence[str]) -> Iterator[Examined]:
+        """What each file is, in any order."""
+
+    def encode(self, units: Sequence[WorkUnit]) -> Iterator[StagedUnit]:
+        """Each unit, finished, in any order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildRequest:
+    """What the user asked for."""
+
+    videos: tuple[Path, ...]
+    """Folders, list files and videos."""
+    index: Path
+    """Folder of the index."""
+    settings: IndexSettings
+    """Space and plan that the rows are made in."""
+    metadata: MetadataRows | None = None
+    """Columns for videos; None keeps those that the index has."""
+    is_retrying: bool = False
+    """Try again what was refused before and has not changed since."""
+
+
+class BuildOutcome(NamedTuple):
+    """What a build came to."""
+
+    generation: int
+    num_videos: int
+    num_clips: int
+    """Clips encoded or taken from staging by this build."""
+    changes: Changes
+    refused: tuple[RefusedRecord, ...]
+    unmatched_metadata: tuple[str, ...]
+    """Rows of the metadata file that fit no video."""
+
+
+def build(request: BuildRequest, workers: Workers, progress: Progress) -> BuildOutcome:
+    """Makes the index hold what the folders hold and publishes it as one generation.
+
+    Killed at any moment, the same call goes on where it was: staged units are not made again.
+
+    Raises:
+        InputError: there is no video in the folders.
+        IndexBusyError, SpaceMismatchError, IndexFormatError: see `IndexWriter`.
+        OSError: the disk is full or fails; the index stays as it was.
+    """
+    found = find_videos(request.videos)
+    require_videos(request.videos, found)
+    with IndexWriter(request.index, request.settings) as writer:
+        state = survey(found, writer.videos, writer.refused, is_retrying=request.is_retrying)
+        progress.begin_examining(len(state.to_examine))
+        examined = []
+        for one in workers.examine([candidate.file for candidate in state.to_examine]):
+            examined.append(one)
+            progress.examined()
+        work = plan_work(
+            state,
+            examined,
+            writer.videos,
+            writer.refused,
+            request.settings.plan,
+            is_retrying=request.is_retrying,
+        )
+        todo = [unit for unit in work.units if unit.key not in writer.staged()]
+        progress.begin_encoding(work.changes, todo, num_staged=len(work.units) - len(todo))
+        for unit in workers.encode(todo):
+            writer.stage(unit)
+            progress.encoded(unit)
+        progress.begin_publishing()
+        return _publish(request, writer, work)
+
+
+def require_videos(asked: Sequence[Path], found: Found) -> None:
+    """Passes when there is something to index, or at least something to say about a file.
+
+    Raises:
+        InputError: the paths lead to no video.
+    """
+    named = {Path(path) for path in asked}
+    if found.videos or any(one.path not in named for one in found.refused):
+        return
+    reasons = "; ".join(f"{one.path}: {one.reason}" for one in found.refused)
+    places = ", ".join(str(path) for path in asked)
+    suffixes = " ".join(sorted(VIDEO_SUFFIXES))
+    raise InputError(
+        "VIDEOS",
+        reasons or f"no video in {places}; {found.num_other} other files were seen; videos end in {suffixes}",
+    )
+
+
+def _publish(request: BuildRequest, writer: IndexWriter, work: WorkPlan) -> BuildOutcome:
+    held = {record.video_id for record in writer.videos}
+    refused = list(work.refused)
+    complete, num_clips = [], 0
+    for record in work.fresh:
+        notes = [writer.staged()[record.video_id, unit] for unit in range(num_units(record.num_clips))]
+        clips = sum(note.num_clips for note in notes)
+        refused += refused_of(record, notes)
+        if clips:
+            complete.append(record)
+            num_clips += clips
+    records = [*work.kept, *complete]
+    unmatched: tuple[str, ...] = ()
+    if request.metadata is not None:
+        joined = join_metadata(request.metadata, records)
+        records, unmatched = with_metadata(records, joined.of_video), joined.unmatched
+    refused.sort(key=lambda one: (one.file, one.clip_rows or (-1, -1)))
+    replaced = frozenset(record.video_id for record in work.fresh) & held
+    generation = writer.publish(records, refused, replaced=replaced)
+    return BuildOutcome(generation, len(records), num_clips, work.changes, tuple(refused), unmatched)
+
+
+def refused_of(record: VideoRecord, notes: Sequence[StagedNote]) -> list[RefusedRecord]:
+    """What could not be read of a video; one record for the whole file when nothing could."""
+    runs = [run for note in notes for run in note.refused]
+    is_whole = bool(runs) and not any(note.num_clips for note in notes)
+    ranges: Mapping[tuple[int, int] | None, str] = (
+        {None: runs[0].reason} if is_whole else {(run.start, run.stop): run.reason for run in runs}
+    )
+    return [
+        RefusedRecord(
+            file=str(record.file),
+            size_bytes=record.size_bytes,
+            modified_ns=record.modified_ns,
+            video_id=record.video_id,
+            clip_rows=rows,
+            reason=reason,
+        )
+        for rows, reason in ranges.items()
+    ]

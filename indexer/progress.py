@@ -1,0 +1,199 @@
+"""How a build tells where it is: a bar on a terminal, lines of JSON for programs, nothing otherwise."""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichBar
+
+from henasy.index import StagedUnit
+from indexer.units import WorkUnit
+from indexer.work_plan import Changes
+
+_JSON_EVERY_S = 1.0
+
+
+class Progress(Protocol):
+    """What a build reports while it runs."""
+
+    def begin_examining(self, num_files: int) -> None:
+        """Files are about to be opened."""
+
+    def examined(self) -> None:
+        """One file was opened."""
+
+    def begin_encoding(self, changes: Changes, units: Sequence[WorkUnit], num_staged: int) -> None:
+        """The work is known; `num_staged` units were finished by an earlier run."""
+
+    def encoded(self, unit: StagedUnit) -> None:
+        """One unit is finished and durable."""
+
+    def begin_publishing(self) -> None:
+        """Everything is encoded."""
+
+
+class Silent:
+    """Reports nothing."""
+
+    def begin_examining(self, num_files: int) -> None:
+        """See `Progress`."""
+
+    def examined(self) -> None:
+        """See `Progress`."""
+
+    def begin_encoding(self, changes: Changes, units: Sequence[WorkUnit], num_staged: int) -> None:
+        """See `Progress`."""
+
+    def encoded(self, unit: StagedUnit) -> None:
+        """See `Progress`."""
+
+    def begin_publishing(self) -> None:
+        """See `Progress`."""
+
+
+class Rate:
+    """Clips and seconds of video done, and how fast."""
+
+    def __init__(self, units: Sequence[WorkUnit]) -> None:
+        """Starts the clock."""
+        self._seconds = {unit.key: unit.seconds for unit in units}
+        self.total_clips = sum(len(unit.spans) for unit in units)
+        self.clips = 0
+        self.refused = 0
+        self._video_s = 0.0
+        self._began = time.monotonic()
+
+    def add(self, unit: StagedUnit) -> None:
+        """Counts a finished unit."""
+        refused = sum(run.stop - run.start for run in unit.refused)
+        self.clips += len(unit.rows) + refused
+        self.refused += refused
+        self._video_s += self._seconds.get(unit.key, 0.0)
+
+    @property
+    def elapsed_s(self) -> float:
+        """Since the start."""
+        return max(1e-6, time.monotonic() - self._began)
+
+    @property
+    def clips_per_s(self) -> float:
+        """Clips done per second."""
+        return self.clips / self.elapsed_s
+
+    @property
+    def times_real_time(self) -> float:
+        """Seconds of video done per second."""
+        return self._video_s / self.elapsed_s
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds that the rest takes at this rate; None before the first unit."""
+        return (self.total_clips - self.clips) / self.clips_per_s if self.clips else None
+
+
+class TerminalProgress:
+    """A bar on standard error."""
+
+    def __init__(self) -> None:
+        """Draws nothing yet."""
+        self._bar = RichBar(
+            TextColumn("{task.description:10}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self._task: TaskID | None = None
+        self._rate = Rate([])
+
+    def __enter__(self) -> "TerminalProgress":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def begin_examining(self, num_files: int) -> None:
+        """See `Progress`."""
+        if num_files:
+            self._task = self._bar.add_task("examining", total=num_files, rate="files")
+
+    def examined(self) -> None:
+        """See `Progress`."""
+        if self._task is not None:
+            self._bar.advance(self._task)
+
+    def begin_encoding(self, changes: Changes, units: Sequence[WorkUnit], num_staged: int) -> None:
+        """See `Progress`."""
+        self._rate = Rate(units)
+        if units:
+            self._task = self._bar.add_task("encoding", total=self._rate.total_clips, rate="clips")
+
+    def encoded(self, unit: StagedUnit) -> None:
+        """See `Progress`."""
+        self._rate.add(unit)
+        rate = f"clips  {self._rate.clips_per_s:.1f}/s  {self._rate.times_real_time:.0f}x real time"
+        if self._task is not None:
+            self._bar.update(self._task, completed=self._rate.clips, rate=rate)
+
+    def begin_publishing(self) -> None:
+        """See `Progress`."""
+        self._task = self._bar.add_task("publishing", total=None, rate="")
+
+
+class JsonProgress:
+    """One JSON object a line."""
+
+    def __init__(self, stream: TextIO = sys.stdout) -> None:
+        """Writes to `stream`, flushing every line."""
+        self._stream = stream
+        self._rate = Rate([])
+        self._last = 0.0
+
+    def write(self, event: str, **values: Any) -> None:
+        """Writes one event."""
+        print(json.dumps({"event": event, **values}, ensure_ascii=False), file=self._stream, flush=True)
+
+    def begin_examining(self, num_files: int) -> None:
+        """See `Progress`."""
+        self.write("examining", num_files=num_files)
+
+    def examined(self) -> None:
+        """See `Progress`."""
+
+    def begin_encoding(self, changes: Changes, units: Sequence[WorkUnit], num_staged: int) -> None:
+        """See `Progress`."""
+        self._rate = Rate(units)
+        self.write(
+            "encoding",
+            **changes._asdict(),
+            num_units=len(units),
+            num_units_staged=num_staged,
+            num_clips=self._rate.total_clips,
+        )
+
+    def encoded(self, unit: StagedUnit) -> None:
+        """See `Progress`."""
+        self._rate.add(unit)
+        is_last = self._rate.clips == self._rate.total_clips
+        if self._rate.elapsed_s - self._last < _JSON_EVERY_S and not is_last:
+            return
+        self._last = self._rate.elapsed_s
+        self.write(
+            "progress",
+            clips=self._rate.clips,
+            num_clips=self._rate.total_clips,
+            refused_clips=self._rate.refused,
+            clips_per_s=round(self._rate.clips_per_s, 2),
+            times_real_time=round(self._rate.times_real_time, 2),
+            left_s=None if self._rate.left_s is None else round(self._rate.left_s, 1),
+        )
+
+    def begin_publishing(self) -> None:
+        """See `Progress`."""
+        self.write("publishing")

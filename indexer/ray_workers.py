@@ -1,0 +1,277 @@
+"""Examining, decoding and encoding on Ray. Owner of Ray.
+
+    files -> examine tasks -> what each file is
+    units -> lanes: decode task (streams batches, held back) -> encoder actor -> finished unit
+
+A lane is a thread of the driver that follows one unit. Batches go from decoder to encoder through the object
+store without passing the driver. Decoders run in processes that may die; that costs one unit, not the build.
+"""
+
+import concurrent.futures
+import faulthandler
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import ray as _ray
+from ray.exceptions import RayError, WorkerCrashedError
+
+from henasy.errors import ConfigError, HenasyError
+from henasy.index import ClipRows, IndexSettings, StagedUnit
+from henasy.video import ClipBatch, RefusedClips, read_clips
+from indexer.survey import Examined, examine
+from indexer.units import (
+    ClipEncoder,
+    DecodeConfig,
+    ReadClips,
+    WorkUnit,
+    assemble_unit,
+    decode_unit,
+    encode_batch,
+    refuse_unit,
+)
+
+# Ray's own hints do not know what `remote` and `options` add to functions and classes.
+ray: Any = _ray
+
+LoadEncoder = Callable[[str, int | None], ClipEncoder]
+"""(device, CPU threads) -> encoder; called once in every encoding process."""
+
+_ATTEMPTS = 2
+"""A process may also die because its machine did: one death does not convict a file."""
+_BATCHES_AHEAD = 2
+"""Decoded batches that wait per lane: one being taken while the next is made."""
+_MAX_FRAME_BYTES = 320 * 570 * 3
+"""The largest frame that leaves a decoder, 16:9 with a short side of 320 px."""
+_POLL_S = 0.5
+_BATCH_CLIPS = {"cpu": 16, "cuda": 64}
+
+
+class RayConfig(NamedTuple):
+    """Where and with how many processes work is done."""
+
+    address: str | None = None
+    """An existing cluster; None starts Ray on this machine."""
+    num_decoders: int | None = None
+    """Decoding processes at a time; None takes one per core."""
+    device: str | None = None
+    """`cpu` or `cuda`; None takes the GPUs that Ray sees, else the CPU."""
+    decoder: str = "pyav"
+    stall_s: float = 60.0
+    """A decoder that does not advance for so long is killed."""
+
+
+class RayWorkers:
+    """Does a build's work in other processes. Ray starts with the first piece of it."""
+
+    def __init__(
+        self, config: RayConfig, settings: IndexSettings, load: LoadEncoder, read: ReadClips = read_clips
+    ) -> None:
+        """Remembers what to start; starts nothing."""
+        self._config, self._settings, self._load, self._read = config, settings, load, read
+        self._is_started = self._has_begun_ray = False
+        self._encoders: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._num_lanes = 0
+        self._stopping = threading.Event()
+
+    def __enter__(self) -> "RayWorkers":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopping.set()
+        if self._has_begun_ray:
+            ray.shutdown()
+
+    def examine(self, files: Sequence[str]) -> Iterator[Examined]:
+        """What each file is, in any order."""
+        if not files:
+            return
+        self._start_ray()
+        task = ray.remote(_examine_watched).options(num_cpus=1, max_retries=_ATTEMPTS - 1)
+        waiting = list(reversed(files))
+        running: dict[Any, str] = {}
+        while waiting or running:
+            while waiting and len(running) < 2 * self._num_decoders:
+                file = waiting.pop()
+                running[task.remote(file, self._config.stall_s)] = file
+            (done, *_), _ = ray.wait(list(running))
+            yield _examined(done, running.pop(done), self._config.stall_s)
+
+    def encode(self, units: Sequence[WorkUnit]) -> Iterator[StagedUnit]:
+        """Each unit, finished, in any order.
+
+        Raises:
+            HenasyError: an encoder died or failed.
+        """
+        if not units:
+            return
+        self._start_ray()
+        self._start_encoders()
+        # One lane more than decoders: while one waits for its last batch, another already decodes.
+        num_lanes = self._num_decoders + 1
+        waiting = list(reversed(units))
+        running: set[concurrent.futures.Future[StagedUnit]] = set()
+        with concurrent.futures.ThreadPoolExecutor(num_lanes) as lanes:
+            try:
+                while waiting or running:
+                    while waiting and len(running) < num_lanes + 1:
+                        running.add(lanes.submit(self._follow, waiting.pop()))
+                    done, running = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
+                    for future in done:
+                        yield future.result()
+            finally:
+                self._stopping.set()
+                for future in running:
+                    future.cancel()
+        self._stopping.clear()
+
+    @property
+    def _num_decoders(self) -> int:
+        if self._config.num_decoders is not None:
+            return self._config.num_decoders
+        if self._config.address is not None:
+            return int(ray.cluster_resources().get("CPU", 1))
+        return os.cpu_count() or 1
+
+    @property
+    def _device(self) -> str:
+        if self._config.device is not None:
+            return self._config.device
+        return "cuda" if ray.cluster_resources().get("GPU", 0) >= 1 else "cpu"
+
+    def _start_ray(self) -> None:
+        if self._has_begun_ray or ray.is_initialized():
+            return
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        quiet = {"log_to_driver": False, "logging_level": "error"}
+        try:
+            if self._config.address is not None:
+                ray.init(address=self._config.address, **quiet)
+            else:
+                ray.init(
+                    num_cpus=self._num_decoders,
+                    include_dashboard=False,
+                    object_store_memory=self._store_bytes(),
+                    **quiet,
+                )
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise ConfigError(f"--address {self._config.address}: Ray does not start: {error}") from error
+        self._has_begun_ray = True
+
+    def _store_bytes(self) -> int:
+        """Room for every batch that can be under way; more is never written."""
+        frames = _BATCH_CLIPS["cuda"] * self._settings.num_frames
+        if self._config.device == "cpu":
+            frames = _BATCH_CLIPS["cpu"] * self._settings.num_frames
+        batches = (self._num_decoders + 1) * (_BATCHES_AHEAD + 2)
+        return min(max(batches * frames * _MAX_FRAME_BYTES, 256 << 20), 4 << 30)
+
+    def _start_encoders(self) -> None:
+        if self._is_started:
+            return
+        device = self._device
+        count = self._num_decoders
+        threads: int | None = 1
+        # On shared cores decoders and encoders compete on purpose: whichever is behind gets the core, and held
+        # back batches keep the other from running ahead. So encoders claim no core of Ray's.
+        resources: dict[str, float] = {"num_cpus": 0}
+        if device != "cpu":
+            count = max(1, int(ray.cluster_resources().get("GPU", 1)))
+            threads, resources = None, {"num_cpus": 1, "num_gpus": 1}
+        actor = ray.remote(_EncoderActor).options(max_restarts=0, scheduling_strategy="SPREAD", **resources)
+        actors = [actor.remote(self._load, self._settings, device, threads) for _ in range(count)]
+        try:
+            ray.get([one.ready.remote() for one in actors])
+        except RayError as error:
+            raise HenasyError(f"an encoder does not start: {error}") from error
+        # Each twice: a GPU must find its next batch waiting.
+        for one in actors if device == "cpu" else actors * 2:
+            self._encoders.put(one)
+        self._is_started = True
+
+    def _follow(self, unit: WorkUnit) -> StagedUnit:
+        for _ in range(_ATTEMPTS):
+            try:
+                return self._follow_once(unit)
+            except WorkerCrashedError:
+                continue
+            except RayError as error:
+                raise HenasyError(f"{unit.file}: encoding failed: {error}") from error
+        reason = f"the decoder crashed, or did not advance for {self._config.stall_s:g} s, {_ATTEMPTS} times"
+        return refuse_unit(unit, reason, self._settings)
+
+    def _follow_once(self, unit: WorkUnit) -> StagedUnit:
+        config = DecodeConfig(
+            num_frames=self._settings.num_frames,
+            batch_clips=_BATCH_CLIPS["cpu" if self._device == "cpu" else "cuda"],
+            decoder=self._config.decoder,
+            stall_s=self._config.stall_s,
+        )
+        decode = ray.remote(decode_unit).options(
+            num_cpus=1, max_retries=0, _generator_backpressure_num_objects=_BATCHES_AHEAD
+        )
+        pieces: list[ClipRows] = []
+        refused: list[RefusedClips] = []
+        for batch in self._batches(decode.remote(unit, config, self._read)):
+            encoder = self._encoders.get()
+            try:
+                result = ray.get(encoder.encode.remote(batch, unit.first))
+            finally:
+                self._encoders.put(encoder)
+            if isinstance(result, ClipRows):
+                pieces.append(result)
+            else:
+                refused.append(result)
+        return assemble_unit(unit, pieces, refused, self._settings)
+
+    def _batches(self, stream: Any) -> Iterator[Any]:
+        """References to the batches of a decode task, as they come."""
+        while True:
+            ready: list[Any] = []
+            while not ready:
+                if self._stopping.is_set():
+                    ray.cancel(stream, force=True)
+                    raise HenasyError("stopped")
+                ready, _ = ray.wait([stream], timeout=_POLL_S)
+            try:
+                yield next(stream)
+            except StopIteration:
+                return
+
+
+class _EncoderActor:
+    """Encodes batches in a process of its own."""
+
+    def __init__(self, load: LoadEncoder, settings: IndexSettings, device: str, threads: int | None) -> None:
+        self._encoder = load(device, threads)
+        self._settings = settings
+
+    def ready(self) -> bool:
+        return True
+
+    def encode(self, batch: ClipBatch | RefusedClips, first: int) -> ClipRows | RefusedClips:
+        if isinstance(batch, RefusedClips):
+            return batch
+        return encode_batch(self._encoder, batch, self._settings, first)
+
+
+def _examine_watched(file: str, stall_s: float) -> Examined:
+    faulthandler.dump_traceback_later(stall_s, exit=True)
+    try:
+        return examine(file)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _examined(reference: Any, file: str, stall_s: float) -> Examined:
+    try:
+        result: Examined = ray.get(reference)
+    except WorkerCrashedError:
+        reason = f"reading its header crashed, or took more than {stall_s:g} s, {_ATTEMPTS} times"
+        return Examined(file, "", None, reason)
+    return result
