@@ -1,0 +1,86 @@
+"""From nothing to a checkpoint on a small rendered archive, and what the objectives train."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from henasy.checkpoint.encoder import load_encoder
+from henasy.checkpoint.folder import save_checkpoint
+from henasy.model.build import build_dual
+from henasy.scenes.archive import ArchiveConfig, write_archive
+from henasy.training.config import TrainConfig
+from henasy.training.log import read_log
+from henasy.training.recipe import (
+    Prepared,
+    TinyRecipe,
+    prepare,
+    tiny_checkpoint,
+    tiny_config,
+    train_dual,
+    train_henasy,
+)
+
+CPU = torch.device("cpu")
+
+
+def short(config: TrainConfig, **changes: object) -> TrainConfig:
+    settings = {"num_steps": 3, "batch_size": 4, "num_warmup_steps": 0, "log_every": 1, "evaluate_every": 0}
+    return replace(config, **(settings | {"precision": "float32"} | changes))
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    folder = tmp_path_factory.mktemp("archive")
+    config = ArchiveConfig(seed=5, num_videos=2, video_s=30.0, width_px=228, height_px=128, fps=8)
+    write_archive(config, folder / "train", workers=1)
+    return prepare(folder / "train", folder / "train", folder / "run", TinyRecipe(), num_workers=1)
+
+
+@pytest.fixture(scope="module")
+def recipe() -> TinyRecipe:
+    whole = TinyRecipe()
+    return replace(
+        whole,
+        images=short(whole.images),
+        clips=short(whole.clips),
+        henasy=short(whole.henasy),
+        num_validation_clips=8,
+    )
+
+
+def test_recipe_trains_and_its_checkpoints_encode(prepared: Prepared, recipe: TinyRecipe, tmp_path: Path) -> None:
+    dual = train_dual(prepared, tmp_path, recipe, device=CPU, report=lambda line: None)
+    before = {name: value.clone() for name, value in dual.state_dict().items()}
+    model = train_henasy(prepared, dual, tmp_path, recipe, device=CPU, report=lambda line: None)
+    assert all(torch.equal(value, before[name]) for name, value in model.dual.state_dict().items())
+    assert sum(p.numel() for p in model.parameters()) <= 4_000_000
+    for name, trained in (("dual", dual), ("henasy", model)):
+        folder = tmp_path / f"checkpoint-{name}"
+        save_checkpoint(folder, tiny_checkpoint(trained, prepared, recipe), dtype=torch.float16)
+        encoder = load_encoder(folder)
+        assert encoder.kind == name
+        assert encoder.encode_texts(["#C C lifts the mug"]).shape == (1, encoder.width)
+        assert "rendered scenes only" in (tiny_checkpoint(trained, prepared, recipe).training.warning() or "")
+
+
+def test_recipe_run_again_does_nothing_and_a_cut_run_goes_on(
+    prepared: Prepared, recipe: TinyRecipe, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    first = train_dual(prepared, tmp_path, recipe, device=CPU, report=said.append)
+    steps = sum(line.startswith("step") for line in said)
+    again = train_dual(prepared, tmp_path, recipe, device=CPU, report=said.append)
+    assert sum(line.startswith("step") for line in said) == steps == 6
+    assert torch.equal(first.image_projection, again.image_projection)
+
+
+def test_recipe_entity_losses_fall_on_a_repeated_batch(prepared: Prepared, recipe: TinyRecipe, tmp_path: Path) -> None:
+    untrained = build_dual(tiny_config(prepared.tokenizer.vocab_size).dual)
+    longer = replace(recipe, henasy=short(recipe.henasy, num_steps=15, batch_size=6, learning_rate=2e-3))
+    train_henasy(prepared, untrained, tmp_path, longer, device=CPU, report=lambda line: None)
+    lines = read_log(tmp_path / "henasy" / "log.jsonl")
+    lines = [line for line in lines if "projection" in line]
+    for name in ("projection", "noun_entity"):
+        assert sum(line[name] for line in lines[-4:]) < 0.9 * sum(line[name] for line in lines[:4]), name
