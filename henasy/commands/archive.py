@@ -1,14 +1,20 @@
 """`henasy-archive`: renders archives and draws their contact sheets."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from PIL import Image
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from henasy.errors import HenasyError
-from henasy.scenes.archive import ArchiveConfig, write_archive
+from henasy.scenes.archive import ArchiveConfig, missing_videos, write_archive
 from henasy.scenes.script import Split
 from henasy.scenes.sheet import contact_sheet
+
+_STOPPED = 130
 
 
 class _Size(click.ParamType[tuple[int, int]]):
@@ -16,9 +22,17 @@ class _Size(click.ParamType[tuple[int, int]]):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
         width, cross, height = str(value).partition("x")
-        if not (cross and width.isdigit() and height.isdigit()):
+        if not (cross and width.isdecimal() and height.isdecimal()):
             self.fail(f"{value!r} is not a size such as 456x256", param, ctx)
         return int(width), int(height)
+
+
+class _Rate(ProgressColumn):
+    """Frames per second of this run."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("- frames/s" if speed is None else f"{speed:.0f} frames/s")
 
 
 @click.group()
@@ -35,7 +49,7 @@ def main() -> None:
 @click.option("--size", type=_Size(), default="456x256", show_default=True)
 @click.option("--fps", type=int, default=10, show_default=True)
 @click.option("--truth-fps", type=int, default=4, show_default=True, help="Times per second with masks.")
-@click.option("--workers", type=int, default=2, show_default=True)
+@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Processes at a time.")
 def render(
     folder: Path,
     seed: int,
@@ -47,8 +61,8 @@ def render(
     truth_fps: int,
     workers: int,
 ) -> None:
-    """Renders what is missing of the archive in FOLDER."""
-    try:
+    """Renders what is missing of the archive in FOLDER; the same command goes on after a stop."""
+    with _clear_errors():
         config = ArchiveConfig(
             seed=seed,
             num_videos=num_videos,
@@ -60,29 +74,54 @@ def render(
             truth_fps=truth_fps,
         )
         _render(config, folder, workers)
-    except HenasyError as error:
-        raise click.ClickException(str(error)) from error
 
 
 def _render(config: ArchiveConfig, folder: Path, workers: int) -> None:
-    columns = (TextColumn("videos"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns) as progress:
-        task = progress.add_task("videos", total=config.num_videos)
-        there = len(list((folder / "videos").glob("*.mp4")))
-        progress.update(task, completed=there)
-        write_archive(config, folder, workers, on_video=lambda _: progress.advance(task))
+    there = config.num_videos - len(missing_videos(config, folder))
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f}%"))
+    with Progress(*columns, _Rate(), TimeRemainingColumn()) as progress:
+        total = config.num_videos * config.num_frames
+        task = progress.add_task("", total=total, completed=there * config.num_frames)
+
+        def count() -> None:
+            progress.update(task, description=f"{there} of {config.num_videos} videos")
+
+        def on_video(_: str) -> None:
+            nonlocal there
+            there += 1
+            count()
+
+        count()
+        write_archive(config, folder, workers, on_video, lambda num_frames: progress.advance(task, num_frames))
 
 
 @main.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.argument("picture", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--rows", type=int, default=12, show_default=True, help="Narrations shown.")
-def sheet(folder: Path, picture: Path, rows: int) -> None:
-    """Draws narrations of the archive in FOLDER with their frames and masks into PICTURE."""
+@click.option("--rows", type=click.IntRange(1, 100), default=12, show_default=True, help="Narrations shown.")
+@click.option("--frames", type=click.IntRange(1, 20), default=5, show_default=True, help="Frames of each narration.")
+@click.option("--width", type=click.IntRange(32, 4096), help="Of each frame, in pixels; as rendered if not given.")
+def sheet(folder: Path, picture: Path, rows: int, frames: int, width: int | None) -> None:
+    """Draws narrations of the archive in FOLDER with their frames and masks into PICTURE (.png or .jpg)."""
+    if picture.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise click.BadParameter(f"{str(picture)!r} must end in .png or .jpg", param_hint="PICTURE")
+    with _clear_errors():
+        drawn = contact_sheet(folder, rows, frames, width)
+        if picture.suffix.lower() == ".png":
+            # A palette takes a third of the bytes and hardly shows.
+            drawn = drawn.quantize(128, dither=Image.Dither.NONE)
+        drawn.save(picture, optimize=True)
+
+
+@contextlib.contextmanager
+def _clear_errors() -> Iterator[None]:
     try:
-        contact_sheet(folder, rows).save(picture)
-    except HenasyError as error:
+        yield
+    except (HenasyError, OSError) as error:
         raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        click.echo("stopped; the same command goes on from here", err=True)
+        raise click.exceptions.Exit(_STOPPED) from None
 
 
 if __name__ == "__main__":

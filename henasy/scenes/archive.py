@@ -8,24 +8,25 @@ import csv
 import dataclasses
 import io
 import json
-import multiprocessing
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
-from henasy.errors import ConfigError
+from henasy.errors import ConfigError, InputError
 from henasy.scenes.actions import VERBS
+from henasy.scenes.files import drop_unfinished, sole_writer, whole_file, write_text
 from henasy.scenes.narrate import narrate
+from henasy.scenes.processes import Report, run_each
 from henasy.scenes.renderer import Renderer, open_renderer
 from henasy.scenes.script import Script, Split, write_script
 from henasy.scenes.shapes import KINDS
 from henasy.scenes.stage import Stage
-from henasy.scenes.truth import write_truth
+from henasy.scenes.truth import truth_path, write_truth
 
 FORMAT_VERSION = 1
 _EGOCLIP_COLUMNS = (
@@ -33,6 +34,8 @@ _EGOCLIP_COLUMNS = (
     *("clip_start", "clip_end", "clip_text", "tag_verb", "tag_noun"),
 )
 COLUMNS = (*_EGOCLIP_COLUMNS, "noun", "verb", "hand", "verb_phrase", "colour", "object_id", "verb_label")
+_REPORT_FRAMES = 10
+_MAX_SIDE_PX = 4096
 _SPLIT_CODE = {"train": 0, "test": 1}
 
 
@@ -67,6 +70,8 @@ class ArchiveConfig:
             raise ConfigError(f"truth_fps {self.truth_fps} and fps {self.fps} must satisfy 1 <= truth_fps <= fps <= 60")
         if self.width_px % 2 or self.height_px % 2 or min(self.width_px, self.height_px) < 32:
             raise ConfigError(f"size is {self.width_px}x{self.height_px}, must be even and at least 32x32")
+        if max(self.width_px, self.height_px) > _MAX_SIDE_PX:
+            raise ConfigError(f"size is {self.width_px}x{self.height_px}, must be at most {_MAX_SIDE_PX} each way")
         if self.gop < 1 or not 0 <= self.crf <= 51:
             raise ConfigError(f"gop is {self.gop} and crf {self.crf}, must be >= 1 and 0..51")
 
@@ -94,27 +99,48 @@ class ArchiveConfig:
 
 
 def write_archive(
-    config: ArchiveConfig, folder: Path, workers: int = 2, on_video: Callable[[str], None] | None = None
+    config: ArchiveConfig,
+    folder: Path,
+    workers: int = 2,
+    on_video: Callable[[str], None] | None = None,
+    on_frames: Callable[[int], None] | None = None,
 ) -> None:
     """Writes what is missing of an archive.
 
     Args:
         config: what to render.
         folder: made if absent; may hold a part of the same archive.
-        workers: processes, each with its own renderer.
+        workers: processes at a time, at least 1.
         on_video: told the uid of each video once it is there.
+        on_frames: told how many frames were drawn since the last time.
 
     Raises:
         ConfigError: the folder holds an archive of other settings.
+        InputError: another process writes to the folder, or `workers` is below 1.
+        OSError: the folder cannot be written, the disk is full, or a process died (ChildProcessError). What is
+            finished stays, and the same call goes on from there.
     """
-    _claim(config, folder)
-    missing = [n for n in range(config.num_videos) if not video_path(folder, config.video_uid(n)).exists()]
-    jobs = [(config, folder, number) for number in missing]
-    for uid in _results(jobs, workers):
-        if on_video is not None:
-            on_video(uid)
-    _write_taxonomy(folder)
-    _write_text(folder / "narrations.csv", _narrations(config))
+    if workers < 1:
+        raise InputError("workers", f"is {workers}, must be at least 1")
+    folder.mkdir(parents=True, exist_ok=True)
+    with sole_writer(folder):
+        _claim(config, folder)
+        drop_unfinished(folder)
+        jobs = [_Job(config, folder, number) for number in missing_videos(config, folder)]
+        for step in run_each(_write_video, jobs, workers):
+            if on_frames is not None and step.num_frames:
+                on_frames(step.num_frames)
+            if on_video is not None and step.is_done:
+                on_video(step.item.uid)
+        _write_taxonomy(folder)
+        write_text(folder / "narrations.csv", _narrations(config))
+
+
+def missing_videos(config: ArchiveConfig, folder: Path) -> list[int]:
+    """Numbers of the videos that lack their file or their truth."""
+    uids = map(config.video_uid, range(config.num_videos))
+    is_there = [video_path(folder, uid).exists() and truth_path(folder, uid).exists() for uid in uids]
+    return [number for number, there in enumerate(is_there) if not there]
 
 
 def video_path(folder: Path, video_uid: str) -> Path:
@@ -131,48 +157,57 @@ def read_config(folder: Path) -> ArchiveConfig:
     path = folder / "archive.json"
     if not path.exists():
         raise ConfigError(f"no archive.json in {folder}")
-    stored = json.loads(path.read_text())
-    if stored.pop("format_version", None) != FORMAT_VERSION:
-        raise ConfigError(f"{path} is not of format_version {FORMAT_VERSION}")
-    return ArchiveConfig(**stored)
+    try:
+        stored = json.loads(path.read_text())
+        version = stored.pop("format_version", None)
+        config = ArchiveConfig(**stored)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{path} does not hold the settings of an archive: {error}") from error
+    if version != FORMAT_VERSION:
+        raise ConfigError(f"{path} is of format_version {version}, must be {FORMAT_VERSION}")
+    return config
 
 
 def _claim(config: ArchiveConfig, folder: Path) -> None:
     for name in ("videos", "truth", "taxonomy"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / name).mkdir(exist_ok=True)
+    asked = dataclasses.asdict(config)
     if (folder / "archive.json").exists():
-        stored = read_config(folder)
-        if stored != config:
-            raise ConfigError(f"{folder} holds an archive of other settings: {stored}, asked for {config}")
+        stored = dataclasses.asdict(read_config(folder))
+        other = [
+            f"{name} {stored[name]} there, {asked[name]} asked for" for name in asked if stored[name] != asked[name]
+        ]
+        if other:
+            raise ConfigError(f"{folder} holds an archive of other settings: {'; '.join(other)}")
         return
-    settings = {"format_version": FORMAT_VERSION, **dataclasses.asdict(config)}
-    _write_text(folder / "archive.json", json.dumps(settings, indent=2) + "\n")
+    write_text(folder / "archive.json", json.dumps({"format_version": FORMAT_VERSION, **asked}, indent=2) + "\n")
 
 
-def _results(jobs: list[tuple[ArchiveConfig, Path, int]], workers: int) -> Iterator[str]:
-    if not jobs:
-        return
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(min(workers, len(jobs))) as pool:
-        yield from pool.imap_unordered(_write_video, jobs)
+class _Job(NamedTuple):
+    config: ArchiveConfig
+    folder: Path
+    number: int
+
+    @property
+    def uid(self) -> str:
+        return self.config.video_uid(self.number)
+
+    def __str__(self) -> str:
+        return f"video {self.uid}"
 
 
-def _write_video(job: tuple[ArchiveConfig, Path, int]) -> str:
-    config, folder, number = job
-    uid = config.video_uid(number)
-    stage = config.stage(number)
-    path = video_path(folder, uid)
-    unfinished = path.with_suffix(".unfinished")
-    with open_renderer(config.width_px, config.height_px) as renderer:
-        stage.load(renderer)
-        times_s, ids = _encode(config, stage, renderer, unfinished)
-    write_truth(folder, uid, times_s, ids, stage.instances)
-    _publish(unfinished, path)
-    return uid
+def _write_video(job: _Job, report: Report) -> None:
+    config, folder = job.config, job.folder
+    stage = config.stage(job.number)
+    with whole_file(video_path(folder, job.uid)) as unfinished:
+        with open_renderer(config.width_px, config.height_px) as renderer:
+            stage.load(renderer)
+            times_s, ids = _encode(config, stage, renderer, unfinished, report)
+        write_truth(folder, job.uid, times_s, ids, stage.instances)
 
 
 def _encode(
-    config: ArchiveConfig, stage: Stage, renderer: Renderer, path: Path
+    config: ArchiveConfig, stage: Stage, renderer: Renderer, path: Path, report: Report
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
     """Writes the video; returns truth times (T,) and the instance map (T, H, W) of the frame shown at each."""
     num_truths = int(config.num_frames * config.truth_fps / config.fps)
@@ -192,7 +227,10 @@ def _encode(
                 ids[shown[number]] = picture.ids
             frame = av.VideoFrame.from_ndarray(planar_yuv(picture.rgb), format="yuv420p")
             container.mux(stream.encode(frame))
+            if (number + 1) % _REPORT_FRAMES == 0:
+                report(_REPORT_FRAMES)
         container.mux(stream.encode())
+    report(config.num_frames % _REPORT_FRAMES)
     return times_s, ids
 
 
@@ -246,16 +284,4 @@ def _write_taxonomy(folder: Path) -> None:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(("label", "group"))
         writer.writerows((label, list(words)) for label, words in rows)
-        _write_text(folder / "taxonomy" / f"{name}_taxonomy.csv", text.getvalue())
-
-
-def _write_text(path: Path, text: str) -> None:
-    unfinished = path.with_name(path.name + ".unfinished")
-    unfinished.write_text(text)
-    _publish(unfinished, path)
-
-
-def _publish(unfinished: Path, path: Path) -> None:
-    with unfinished.open("rb") as file:
-        os.fsync(file.fileno())
-    unfinished.replace(path)
+        write_text(folder / "taxonomy" / f"{name}_taxonomy.csv", text.getvalue())

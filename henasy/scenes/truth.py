@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from henasy.errors import InputError, NotFoundError
+from henasy.scenes.files import whole_file
 
 
 class InstanceRow(NamedTuple):
@@ -118,9 +118,8 @@ def write_truth(
 ) -> None:
     """Writes the truth of one video: times (T,), instance maps (T, H, W), rows of (instance, noun, colour)."""
     path = truth_path(folder, video_uid)
-    unfinished = path.with_suffix(".unfinished")
     numbers, nouns, colours = zip(*instances, strict=True)
-    with unfinished.open("wb") as file:
+    with whole_file(path) as unfinished, unfinished.open("wb") as file:
         np.savez_compressed(
             file,
             times_s=times_s,
@@ -130,9 +129,6 @@ def write_truth(
             nouns=np.array(nouns),
             colours=np.array(colours),
         )
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
 
 
 def instance_boxes(ids: NDArray[np.uint8], instances: Sequence[int]) -> NDArray[np.int32]:
