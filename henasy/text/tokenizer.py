@@ -196,7 +196,9 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, context_length: int) 
         min_frequency=2,
         show_progress=False,
         end_of_word_suffix=END_OF_WORD,
-        initial_alphabet=list(_byte_symbols()),
+        initial_alphabet=_byte_symbols(),
+        # equally frequent pairs are ranked by number, and what is not listed is numbered in the order of a hash table
+        special_tokens=[symbol + END_OF_WORD for symbol in _byte_symbols()],
     )
     learner.train_from_iterator((clean(text) for text in texts), trainer)
     merges = [(left, right) for left, right in json.loads(learner.to_str())["model"]["merges"]]

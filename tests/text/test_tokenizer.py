@@ -72,7 +72,9 @@ def test_train_tokenizer_follows_the_conventions() -> None:
 
 
 def test_train_tokenizer_gives_the_same_again() -> None:
-    assert train_tokenizer(TEXTS, 560, 16).digest() == train_tokenizer(TEXTS, 560, 16).digest()
+    # nearly every pair of these is as frequent as some other
+    texts = ["stir pour", "pour lift", "lift slide", "slide press", "press open", "open close", "close stir"]
+    assert len({train_tokenizer(texts, 560, 16).digest() for _ in range(8)}) == 1
 
 
 def test_train_tokenizer_has_no_more_tokens_than_its_texts_offer() -> None:
