@@ -5,7 +5,6 @@ from typing import Any
 
 from henasy.checkpoint.folder import Checkpoint, dual_config
 from henasy.checkpoint.space import space_id
-from henasy.checkpoint.weights import NoRandomValues
 from henasy.model.config import HenasyConfig, config_to_dict
 from henasy.model.flops import clip_cost, text_cost
 
@@ -72,8 +71,6 @@ def describe(checkpoint: Checkpoint) -> Description:
     config = checkpoint.config
     dual = dual_config(config)
     parameters = count_parameters(checkpoint)
-    with NoRandomValues():
-        per_clip, per_text = clip_cost(config).flops, text_cost(config).flops
     return Description(
         kind=checkpoint.model.kind,
         space_id=space_id(checkpoint),
@@ -87,8 +84,8 @@ def describe(checkpoint: Checkpoint) -> Description:
         has_tokenizer=checkpoint.tokenizer is not None,
         num_parameters=sum(parameters.values()),
         parameters=parameters,
-        flops_per_clip=per_clip,
-        flops_per_text=per_text,
+        flops_per_clip=clip_cost(config).flops,
+        flops_per_text=text_cost(config).flops,
         training=checkpoint.training.to_dict(),
         warning=checkpoint.training.warning(),
         config=config_to_dict(config),

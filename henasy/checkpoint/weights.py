@@ -47,11 +47,11 @@ def fill_model(config: ModelConfig, weights: Mapping[str, Tensor], source: str) 
 
 def build_empty(config: ModelConfig) -> DualEncoder | Henasy:
     """The model of a config whose tensors have shapes but no memory, ready to be filled."""
-    with torch.device("meta"), NoRandomValues():
+    with torch.device("meta"), _NoRandomValues():
         return build(config)
 
 
-class NoRandomValues(TorchFunctionMode):
+class _NoRandomValues(TorchFunctionMode):
     """Skips drawing initial weights: on tensors without memory the first draw imports torch's compiler, for seconds."""
 
     def __torch_function__(
