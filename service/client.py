@@ -14,7 +14,7 @@ from henasy.index.select import Filters
 from henasy.search.hits import Evidence, Hit, SearchAnswer
 from henasy.search.info import IndexInfo
 from henasy.search.request import DEFAULT_TOP_K, SearchRequest, Target
-from service.status import error_of
+from service.status import DeadlinePassedError, error_of
 from service.wire.answers import answer_from_proto, evidence_from_proto, info_from_proto
 from service.wire.requests import ExplainArguments, explain_to_proto, request_to_proto
 
@@ -94,8 +94,12 @@ class HenasyClient:
         self.close()
 
     def _call(self, method: Callable[..., Any], message: object, timeout_s: float | None) -> Any:
+        timeout_s = self._timeout_s if timeout_s is None else timeout_s
+        # gRPC itself may answer such a call when the server is quick.
+        if timeout_s <= 0:
+            raise DeadlinePassedError(f"timeout_s: the deadline was {-timeout_s:g} s ago when the call was made")
         try:
-            return method(message, timeout=self._timeout_s if timeout_s is None else timeout_s)
+            return method(message, timeout=timeout_s)
         except grpc.RpcError as error:
             raise error_of(error) from error
 

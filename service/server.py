@@ -11,16 +11,18 @@ from dataclasses import dataclass
 from types import FrameType
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from henasy_api.v1 import search_pb2, search_pb2_grpc
 
 from henasy.errors import ConfigError
+from service.health import HealthServicer
 from service.live import LiveEngine
 from service.servicer import SearchServicer
 
 _LOG = logging.getLogger(__name__)
 SERVICE = search_pb2.DESCRIPTOR.services_by_name["HenasySearch"].full_name
+_HEALTH_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 MAX_REQUEST_BYTES = 4 * 1024**2
 MAX_RESPONSE_BYTES = 128 * 1024**2
@@ -73,18 +75,14 @@ class SearchServer:
                 ("grpc.so_reuseport", 0),
             ],
         )
-        # Watch streams would each hold a thread of the pool if they blocked.
-        self._health = health.HealthServicer(
-            experimental_non_blocking=True, experimental_thread_pool=ThreadPoolExecutor(1)
-        )
+        self._health = HealthServicer((SERVICE,))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         search_pb2_grpc.add_HenasySearchServicer_to_server(SearchServicer(live), self._server)
-        reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
+        reflection.enable_server_reflection((SERVICE, _HEALTH_SERVICE, reflection.SERVICE_NAME), self._server)
         self.address = self._bind()
         self._server.start()
         live.watch(config.reload_s)
-        for name in ("", SERVICE):
-            self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        self._health.set_serving()
 
     def _bind(self) -> str:
         host = f"[{self._config.host}]" if ":" in self._config.host else self._config.host
@@ -103,7 +101,7 @@ class SearchServer:
 
     def stop(self) -> None:
         """Refuses new calls, says so through health, and returns when those that have begun are finished."""
-        self._health.enter_graceful_shutdown()
+        self._health.end()
         self._server.stop(self._config.grace_s).wait()
         self._live.close()
 

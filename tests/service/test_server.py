@@ -354,10 +354,32 @@ def test_health_checks_and_watches(tmp_path: Path) -> None:
             assert client.search("mug")
         stopping = threading.Thread(target=server.stop)
         stopping.start()
-        assert next(watches[0]).status == ending
+        watches.pop().cancel()
         for watch in watches:
-            watch.cancel()
-        stopping.join(10)
+            assert [response.status for response in watch] == [ending]
+        stopping.join(4)
+        assert not stopping.is_alive()
+
+
+def test_watchers_that_leave_while_the_status_changes_hold_up_nothing(tmp_path: Path) -> None:
+    for _ in range(5):
+        with serving(tmp_path) as server, grpc.insecure_channel(server.address) as channel:
+            health = health_pb2_grpc.HealthStub(channel)
+            watches = [health.Watch(health_pb2.HealthCheckRequest()) for _ in range(20)]
+            assert all(next(watch) for watch in watches)
+            stopping = threading.Thread(target=server.stop, daemon=True)
+            stopping.start()
+            for watch in watches:
+                watch.cancel()
+            stopping.join(10)
+            assert not stopping.is_alive()
+
+
+def test_watch_of_an_unknown_service_says_so(server: SearchServer) -> None:
+    with grpc.insecure_channel(server.address) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service="other"))
+        assert next(watch).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+        watch.cancel()
 
 
 def test_reflection_lists_and_describes_the_service(server: SearchServer) -> None:
