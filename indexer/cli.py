@@ -74,11 +74,15 @@ def build_command(
     from indexer.model import describe_model
     from indexer.ray_workers import RayConfig, RayWorkers
 
+    target = index or default_index(videos)
     rows = None if metadata is None else read_metadata(metadata)
+    if Path(model).is_dir():
+        # Later commands find the checkpoint wherever they are called from.
+        model = str(Path(model).resolve())
     described = describe_model(model, clip_s=clip_s, stride_s=stride_s, num_frames=frames)
     request = BuildRequest(
         videos=videos,
-        index=index or default_index(videos),
+        index=target,
         settings=described.settings,
         metadata=rows,
         is_retrying=is_retrying,
@@ -134,9 +138,18 @@ def prune(index: Path) -> None:
 
 
 def default_index(videos: tuple[Path, ...]) -> Path:
-    """Where the index lies when the user does not say: inside the first folder of videos."""
+    """Where the index lies when the user does not say: inside the first folder of videos.
+
+    Raises:
+        ConfigError: that folder is read-only.
+    """
     first = videos[0]
-    return (first if first.is_dir() else first.parent) / DEFAULT_FOLDER
+    folder = first if first.is_dir() else first.parent
+    index = folder / DEFAULT_FOLDER
+    # Root may write where nobody is meant to, so the mode counts and not what the system would let pass.
+    if folder.is_dir() and not index.exists() and not folder.stat().st_mode & 0o222:
+        raise ConfigError(f"{folder} is read-only, so the index cannot lie in it; choose a folder with --index DIR")
+    return index
 
 
 def are_rendered(videos: tuple[Path, ...]) -> bool:

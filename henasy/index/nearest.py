@@ -4,6 +4,7 @@ M vectors, D width, Q queries. A score is the cosine of query and stored vector,
 returned as float32, so that equal vectors score equal to the last bit wherever they lie.
 """
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -69,9 +70,11 @@ class NearestVectors:
         if k == 0:
             return Nearest(np.zeros(0, np.float32), np.zeros(0, np.int64))
         if count <= SCAN_MAX_VECTORS or 4 * k >= count:
-            rows = self._members if mask is None else self._members[mask]
-            return scan(self._vectors, rows, query, k)
+            return scan(self._vectors, self._allowed(mask), query, k)
         return self._search_faiss(query, k, mask, count)
+
+    def _allowed(self, mask: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+        return self._members if mask is None else self._members[mask]
 
     def _search_faiss(self, query: NDArray[np.float32], k: int, mask: NDArray[np.bool_] | None, count: int) -> Nearest:
         wanted = min(count, 2 * k + 64)
@@ -82,6 +85,9 @@ class NearestVectors:
             scores, positions = self._index.search(query[None], wanted, params=parameters)
             found = positions[0][positions[0] >= 0]
             best = rank(self._vectors, self._members[found], query, k)
+            if len(found) < k:
+                # The visited lists hold too few of the allowed rows.
+                return scan(self._vectors, self._allowed(mask), query, k)
             is_complete = len(found) < wanted or wanted == count
             # Rows cut off here may tie with the last row kept: look further until they cannot.
             if is_complete or scores[0][-1] < best.scores[-1] - _TIE_MARGIN:
@@ -137,7 +143,7 @@ def write_cache(cache: Path, vectors: NDArray[np.float16], members: NDArray[np.i
     index = _ivf_index(vectors, members)
     temporary = temporary_path(cache)
     try:
-        faiss.write_index(index, str(temporary))
+        _write_index(index, temporary)
         sync_file(temporary)
         note = {"sha256": sha256_of(temporary), "members": _members_key(vectors, members)}
         os.replace(temporary, cache)
@@ -152,6 +158,14 @@ def has_cache(cache: Path, vectors: NDArray[np.float16], members: NDArray[np.int
     if len(members) <= FLAT_MAX_VECTORS:
         return True
     return _valid_note(cache, vectors, members) is not None
+
+
+def _write_index(index: Any, file: Path) -> None:
+    try:
+        faiss.write_index(index, str(file))
+    except RuntimeError as error:
+        # FAISS says "write error" for a full disk and everything else.
+        raise OSError(errno.EIO, f"FAISS cannot write: {error}", str(file)) from error
 
 
 def _read_cache(cache: Path, vectors: NDArray[np.float16], members: NDArray[np.int64]) -> Any:
