@@ -191,14 +191,14 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, context_length: int) 
     if vocab_size < NUM_FIXED_TOKENS:
         raise ConfigError(f"vocab_size is {vocab_size}; it must be at least {NUM_FIXED_TOKENS}")
     learner = _bpe_of(models.BPE(end_of_word_suffix=END_OF_WORD))
+    symbols = sorted(_byte_symbols())
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         min_frequency=2,
         show_progress=False,
         end_of_word_suffix=END_OF_WORD,
-        initial_alphabet=_byte_symbols(),
         # equally frequent pairs are ranked by number, and what is not listed is numbered in the order of a hash table
-        special_tokens=[symbol + END_OF_WORD for symbol in _byte_symbols()],
+        special_tokens=[*symbols, *(symbol + END_OF_WORD for symbol in symbols)],
     )
     learner.train_from_iterator((clean(text) for text in texts), trainer)
     merges = [(left, right) for left, right in json.loads(learner.to_str())["model"]["merges"]]
