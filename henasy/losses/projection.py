@@ -17,8 +17,9 @@ IOU_EPS = 1e-6
 
 
 def has_area(boxes: Tensor) -> Tensor:
-    """(...) bool: which of the boxes (..., 4) are there at all; all zeros stands for an absent one."""
-    return (boxes[..., 2] > boxes[..., 0]) & (boxes[..., 3] > boxes[..., 1])
+    """(...) bool: which of the boxes (..., 4) are there, at least in part inside the frame; all zeros is an absent one."""
+    seen = boxes.clamp(0, 1)
+    return (seen[..., 2] > seen[..., 0]) & (seen[..., 3] > seen[..., 1])
 
 
 def box_profiles(boxes: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -86,6 +87,7 @@ def _dice(profile: Tensor, target: Tensor) -> Tensor:
 
 
 def _profile(low: Tensor, high: Tensor, size: int) -> Tensor:
+    low, high = low.clamp(0, 1), high.clamp(0, 1)
     centres = (torch.arange(size, device=low.device, dtype=low.dtype) + 0.5) / size
     inside = (centres >= low[..., None]) & (centres < high[..., None])
     middle = (((low + high) / 2 * size).long().clamp(0, size - 1))[..., None]

@@ -43,6 +43,14 @@ def test_box_profiles_cover_cells_by_their_centres() -> None:
     assert has_area(boxes).tolist() == [True, True, False]
 
 
+def test_boxes_beyond_the_frame_count_by_what_is_inside() -> None:
+    boxes = torch.tensor([[-0.5, 0.5, 0.25, 1.5], [1.1, 0.0, 1.3, 1.0], [0.98, 0.0, 1.3, 1.0]])
+    rows, columns = box_profiles(boxes, (4, 4))
+    assert rows[0].tolist() == [False, False, True, True]
+    assert columns.tolist() == [[True, False, False, False], [False] * 4, [False, False, False, True]]
+    assert has_area(boxes).tolist() == [True, False, True]
+
+
 def enlarged(saliency: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
     flat = F.interpolate(saliency.flatten(0, 1), size=grid, mode="bilinear", align_corners=False)
     return flat.unflatten(0, saliency.shape[:2])
