@@ -1,9 +1,14 @@
 """What an index is, in a few numbers."""
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-from henasy.index.reader import Index
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 from henasy.video.plan import ClipPlan
+
+if TYPE_CHECKING:
+    from henasy.index.reader import Index
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,206 @@
+"""henasy-serve and henasy-search as their users start them, with a random checkpoint and a real video."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+from small_world import record, write_index
+
+from henasy.checkpoint.encoder import load_encoder
+from henasy.checkpoint.folder import save_checkpoint
+from henasy.checkpoint.random_weights import random_checkpoint
+from henasy.index.rows import ClipRows
+from henasy.index.settings import IndexSettings
+from henasy.index.staging import StagedUnit
+from henasy.index.writer import IndexWriter
+from henasy.video.clips import ClipBatch, read_clips
+from henasy.video.plan import ClipPlan
+from service.client import HenasyClient
+from service.search_cli import main as search_main
+from service.serve_cli import main as serve_main
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model") / "random-tiny"
+    save_checkpoint(folder, random_checkpoint("tiny", "henasy", seed=0))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
+    """An index of one video of four seconds, made by the checkpoint."""
+    root = tmp_path_factory.mktemp("archive")
+    encoder = load_encoder(model, micro_batch=1)
+    plan = ClipPlan(num_frames=encoder.num_frames)
+    video = replace(record(root, 0, 3, is_file=True), duration_s=4.0, path="kitchen 0/video-0.mp4")
+    spans = plan.spans(video.duration_s)
+    batch = next(iter(read_clips(video.file, spans, plan.num_frames)))
+    assert isinstance(batch, ClipBatch)
+    encoded = encoder.encode_clips(batch.frames, batch.frame_rows)
+    settings = IndexSettings(
+        kind=encoder.kind,
+        space_id=encoder.space_id,
+        model=str(model),
+        plan=plan,
+        width=encoder.width,
+        num_entities=encoder.num_entities,
+        grid=encoder.grid,
+    )
+    rows = ClipRows(
+        clip_rows=batch.clip_rows,
+        spans=batch.spans,
+        clip=encoded.clip.astype(np.float16),
+        entities=encoded.entities.astype(np.float16),
+        is_valid=encoded.is_valid,
+        patch_share=encoded.patch_share,
+        assignment=encoded.assignment,
+    )
+    with IndexWriter(root / "index", settings) as writer:
+        writer.stage(StagedUnit(video_id=video.video_id, unit=0, rows=rows))
+        writer.publish([video], [])
+    return root / "index"
+
+
+@pytest.fixture(scope="module")
+def server(index: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Address and process of a henasy-serve."""
+    paths = [str(REPOSITORY), str(REPOSITORY / "protos" / "generated"), os.environ.get("PYTHONPATH", "")]
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from service.serve_cli import main; main()", "--index", str(index), "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line.startswith("henasy-serve: ready at 127.0.0.1:")
+    yield line.split()[-1], process
+    process.kill()
+    process.wait()
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(search_main, [str(argument) for argument in arguments])
+
+
+def test_server_and_index_give_the_same_json(server: tuple[str, subprocess.Popen[str]], index: Path) -> None:
+    arguments = ("opens the drawer", "a mug", "--target", "entities", "--explain", "--json", "--top-k", 3)
+    answers = [json.loads(run(*arguments, *where).output) for where in (("--server", server[0]), ("--index", index))]
+    assert answers[0]["results"] == answers[1]["results"]
+    assert [result["query"] for result in answers[0]["results"]] == ["opens the drawer", "a mug"]
+    hit = answers[0]["results"][0]["hits"][0]
+    assert hit["video"]["path"] == "kitchen 0/video-0.mp4"
+    assert len(hit["entity"]["regions"]) == 4
+    assert {match["phrase"] for match in hit["explanation"]["phrases"]} == {"opens the drawer", "drawer"}
+
+
+def test_table_names_hits_and_phrases(server: tuple[str, subprocess.Popen[str]]) -> None:
+    result = run("opens the drawer", "--server", server[0], "--explain", "--group", 2)
+    assert result.exit_code == 0
+    assert '"opens the drawer"' in result.output
+    assert result.output.count("video-0") == 2
+    assert "drawer -> entity" in result.output
+    empty = run("opens the drawer", "--server", server[0], "--where", "room=attic")
+    assert (empty.exit_code, "no hit" in empty.output) == (0, True)
+
+
+def test_filters_reach_the_search(server: tuple[str, subprocess.Popen[str]]) -> None:
+    def num_hits(*options: object) -> int:
+        result = run("mug", "--server", server[0], "--json", *options)
+        assert result.exit_code == 0, result.output
+        return len(json.loads(result.output)["results"][0]["hits"])
+
+    assert num_hits() == 3
+    assert num_hits("--start-s", 3.5) == 1
+    assert num_hits("--video", "video0", "--end-s", 1) == 1
+    assert num_hits("--where", "take=0..1", "--where", "room=cellar") == 3
+    assert num_hits("--where", "take=1..") == 0
+    assert num_hits("--path", "kitchen 1/*") == 0
+
+
+def test_pictures_are_drawn(server: tuple[str, subprocess.Popen[str]], index: Path, tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    result = run("mug", "--server", server[0], "--target", "entities", "--top-k", 2, "--picture", pictures)
+    assert result.exit_code == 0
+    files = sorted(pictures.iterdir())
+    assert files[0].name == "query-1-hit-001.png"
+    with Image.open(files[0]) as image:
+        assert image.size == (4 * 360 + 3 * 4, 240 + 22)
+    elsewhere = run("mug", "--server", server[0], "--picture", pictures, "--videos", tmp_path)
+    assert elsewhere.exit_code == 1
+    assert "no video is here" in elsewhere.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((" ",), "query: ' ' has no visible character"),
+        (("mug", "--top-k", 0), "top_k: 0 is not in 1..1000"),
+        (("mug", "--min-score", "nan"), "min_score: nan"),
+        (("mug", "--where", "room"), "--where: 'room' is not COLUMN=VALUE"),
+        (("mug", "--where", "lens=1"), "metadata.lens: no such column; there are: room, take, tidy"),
+        (("mug", "--video", "video9"), "'video9' is not in the index"),
+        (("mug", "--target", "moments"), "moments are not supported"),
+    ],
+)
+def test_bad_input_is_told_in_one_line(
+    server: tuple[str, subprocess.Popen[str]], arguments: tuple[object, ...], message: str
+) -> None:
+    result = run(*arguments, "--server", server[0])
+    assert result.exit_code == 1
+    assert result.output.startswith("henasy-search: ")
+    assert message in result.output
+    assert result.output.count("\n") == 1
+
+
+def test_a_server_that_is_away_is_told(tmp_path: Path) -> None:
+    result = run("mug", "--server", "127.0.0.1:1", "--timeout", 2)
+    assert (result.exit_code, "UNAVAILABLE" in result.output) == (1, True)
+    result = run("mug", "--index", tmp_path)
+    assert (result.exit_code, "no index is here" in result.output) == (1, True)
+
+
+def test_serve_refuses_an_index_of_another_model(tmp_path: Path, model: Path) -> None:
+    other = write_index(tmp_path)
+    result = CliRunner().invoke(serve_main, ["--index", str(other), "--model", str(model), "--port", "0"])
+    assert result.exit_code == 1
+    assert "was made by model words in space words-32" in result.output
+    result = CliRunner().invoke(serve_main, ["--index", str(tmp_path / "none")])
+    assert (result.exit_code, "no index is here" in result.output) == (1, True)
+
+
+def test_the_client_needs_no_torch() -> None:
+    code = "import sys, service.client; print(sorted({'torch', 'ray', 'pycocotools'} & set(sys.modules)))"
+    paths = [str(REPOSITORY), str(REPOSITORY / "protos" / "generated")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert found.stdout.strip() == "[]"
+
+
+def test_sigterm_finishes_calls_and_ends_with_success(server: tuple[str, subprocess.Popen[str]]) -> None:
+    """The last test of this module: it ends the server that the others ask."""
+    address, process = server
+    with HenasyClient(address) as client, ThreadPoolExecutor(4) as pool:
+        client.index()
+        calls = [pool.submit(client.explain, "opens the drawer", "video0", 0.0) for _ in range(4)]
+        calls[0].result(20)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+        for call in calls:
+            # Accepted calls are answered; a call that came too late is refused, never cut off.
+            error = call.exception(5)
+            assert error is None or "UNAVAILABLE" in str(error)

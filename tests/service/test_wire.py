@@ -1,0 +1,49 @@
+"""The committed stubs against the contract that they come from."""
+
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from google.protobuf import descriptor_pb2, descriptor_pool
+from henasy_api.v1 import search_pb2, types_pb2
+
+PROTOS = Path(__file__).resolve().parents[2] / "protos"
+STUBS_MADE_WITH = "1.80."
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.py*") if path.suffix != ".pyc"}
+
+
+def test_stubs_describe_the_committed_contract(tmp_path: Path) -> None:
+    protoc = pytest.importorskip("grpc_tools.protoc")
+    target = tmp_path / "set.bin"
+    names = [f"henasy_api/v1/{name}.proto" for name in ("types", "search")]
+    assert protoc.main(["protoc", f"-I{PROTOS}", f"--descriptor_set_out={target}", *names]) == 0
+    described = descriptor_pb2.FileDescriptorSet.FromString(target.read_bytes()).file
+    pool = descriptor_pool.DescriptorPool()
+    for file, module in zip(described, (types_pb2, search_pb2), strict=True):
+        pool.Add(file)
+        wanted, found = descriptor_pb2.FileDescriptorProto(), descriptor_pb2.FileDescriptorProto()
+        pool.FindFileByName(file.name).CopyToProto(wanted)
+        module.DESCRIPTOR.CopyToProto(found)
+        assert found == wanted
+
+
+@pytest.mark.skipif(
+    not version("grpcio-tools").startswith(STUBS_MADE_WITH), reason="stubs are made with grpcio-tools 1.80"
+)
+def test_stubs_are_what_the_generator_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(PROTOS))
+    import generate
+
+    generate.generate(tmp_path)
+    assert files_of(tmp_path) == files_of(PROTOS / "generated")
+
+
+def test_every_enum_value_but_the_first_has_its_enums_prefix() -> None:
+    for module in (types_pb2, search_pb2):
+        for enum in module.DESCRIPTOR.enum_types_by_name.values():
+            prefix = "".join(f"_{char}" if char.isupper() else char for char in enum.name).strip("_").upper()
+            assert enum.values[0].name == f"{prefix}_UNSPECIFIED"
+            assert all(value.name.startswith(f"{prefix}_") for value in enum.values)
