@@ -1,0 +1,94 @@
+"""One training step of HENASY on made-up data: whether a machine can train at all."""
+
+from pathlib import Path
+
+import torch
+
+from henasy.losses.total import LossWeights
+from henasy.model.henasy import Henasy
+from henasy.training.config import TrainConfig
+from henasy.training.data import TrainBatch
+from henasy.training.objectives import HenasyObjective, Words
+from henasy.training.trainer import Trainer
+
+_NUM_WORDS = 6
+_MAX_BOXES = 4
+
+
+class RandomBatches:
+    """Frames of noise with random tokens, words and boxes; equal steps give equal batches."""
+
+    def __init__(self, model: Henasy, batch_size: int) -> None:
+        self._config, self._rows = model.config.dual, 2 * batch_size
+
+    def batch(self, step: int, part: int, device: torch.device) -> TrainBatch:
+        """See `henasy.training.trainer.BatchSource`."""
+        draw = torch.Generator().manual_seed(1000 * step + part)
+        vision, rows = self._config.vision, self._rows
+        frames = torch.randn(rows, vision.num_frames, 3, vision.image_px, vision.image_px, generator=draw)
+        words = torch.randint(_NUM_WORDS, (rows,), generator=draw)
+        corners = torch.rand(rows, vision.num_frames, _MAX_BOXES, 2, generator=draw) / 2
+        batch = TrainBatch(
+            frames=frames,
+            tokens=random_tokens(rows, self._config.text.vocab_size, draw),
+            nouns=torch.eye(_NUM_WORDS)[words],
+            verbs=torch.eye(_NUM_WORDS)[words],
+            noun_rows=words,
+            verb_rows=words,
+            phrase_tokens=random_tokens(rows, self._config.text.vocab_size, draw),
+            phrase_ids=words,
+            boxes=torch.cat([corners, corners + 0.4], dim=-1),
+            box_nouns=torch.randint(_NUM_WORDS, (rows, vision.num_frames, _MAX_BOXES), generator=draw),
+        )
+        return TrainBatch(*(tensor.to(device) for tensor in batch))
+
+
+def one_training_step(model: Henasy, device: torch.device, folder: Path, *, precision: str, batch_size: int) -> float:
+    """The loss of one step of the paper's training, done in `folder`; forward, losses, backward and update all ran.
+
+    Raises:
+        TrainingError: the loss or the gradient is not finite.
+    """
+    model = model.to(device)
+    draw = torch.Generator().manual_seed(7)
+    vocab_size = model.config.dual.text.vocab_size
+    words = Words(
+        tokens=random_tokens(_NUM_WORDS, vocab_size, draw).to(device),
+        is_narrated=torch.ones(_NUM_WORDS, dtype=torch.bool, device=device),
+    )
+    objective = HenasyObjective(
+        model,
+        nouns=words,
+        temperature=model.config.dual.temperature,
+        weights=LossWeights(),
+        box_weight=2.0,
+        synonym_cosine=None,
+    )
+    seen: list[float] = []
+
+    def objective_with_record(batch: TrainBatch) -> dict[str, torch.Tensor]:
+        values = objective(batch)
+        seen.append(float(values["loss"].detach()))
+        return values
+
+    config = TrainConfig(
+        num_steps=1, batch_size=batch_size, learning_rate=1e-4, num_warmup_steps=0, precision=precision
+    )
+    source = RandomBatches(model, batch_size)
+    Trainer[TrainBatch](
+        config,
+        model=model,
+        objective=objective_with_record,
+        source=source,
+        folder=folder,
+        device=device,
+        report=lambda line: None,
+    ).run()
+    return seen[0]
+
+
+def random_tokens(rows: int, vocab_size: int, draw: torch.Generator) -> torch.Tensor:
+    """(rows, 10) token ids that end, as texts do, in the last row of the vocabulary."""
+    tokens = torch.randint(1, vocab_size - 2, (rows, 10), generator=draw)
+    tokens[:, -1] = vocab_size - 1
+    return tokens
