@@ -4,7 +4,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from google.protobuf import descriptor_pb2, descriptor_pool
+from google.protobuf import descriptor_pb2
 from henasy_api.v1 import search_pb2, types_pb2
 
 PROTOS = Path(__file__).resolve().parents[2] / "protos"
@@ -15,19 +15,21 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.py*") if path.suffix != ".pyc"}
 
 
+def lines_of(described: descriptor_pb2.FileDescriptorProto) -> list[str]:
+    """The description as text, without the names in JSON that only one of the two writers spells out."""
+    return [line for line in str(described).splitlines() if "json_name:" not in line]
+
+
 def test_stubs_describe_the_committed_contract(tmp_path: Path) -> None:
     protoc = pytest.importorskip("grpc_tools.protoc")
     target = tmp_path / "set.bin"
     names = [f"henasy_api/v1/{name}.proto" for name in ("types", "search")]
     assert protoc.main(["protoc", f"-I{PROTOS}", f"--descriptor_set_out={target}", *names]) == 0
     described = descriptor_pb2.FileDescriptorSet.FromString(target.read_bytes()).file
-    pool = descriptor_pool.DescriptorPool()
-    for file, module in zip(described, (types_pb2, search_pb2), strict=True):
-        pool.Add(file)
-        wanted, found = descriptor_pb2.FileDescriptorProto(), descriptor_pb2.FileDescriptorProto()
-        pool.FindFileByName(file.name).CopyToProto(wanted)
+    for wanted, module in zip(described, (types_pb2, search_pb2), strict=True):
+        found = descriptor_pb2.FileDescriptorProto()
         module.DESCRIPTOR.CopyToProto(found)
-        assert found == wanted
+        assert lines_of(found) == lines_of(wanted)
 
 
 @pytest.mark.skipif(
