@@ -62,7 +62,7 @@ def render(
     workers: int,
 ) -> None:
     """Renders what is missing of the archive in FOLDER; the same command goes on after a stop."""
-    with _clear_errors():
+    with _clear_errors(f"cannot render into {folder}"):
         config = ArchiveConfig(
             seed=seed,
             num_videos=num_videos,
@@ -105,7 +105,7 @@ def sheet(folder: Path, picture: Path, rows: int, frames: int, width: int | None
     """Draws narrations of the archive in FOLDER with their frames and masks into PICTURE (.png or .jpg)."""
     if picture.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise click.BadParameter(f"{str(picture)!r} must end in .png or .jpg", param_hint="PICTURE")
-    with _clear_errors():
+    with _clear_errors(f"cannot draw {folder} into {picture}"):
         drawn = contact_sheet(folder, rows, frames, width)
         if picture.suffix.lower() == ".png":
             # A palette takes a third of the bytes and hardly shows.
@@ -114,11 +114,13 @@ def sheet(folder: Path, picture: Path, rows: int, frames: int, width: int | None
 
 
 @contextlib.contextmanager
-def _clear_errors() -> Iterator[None]:
+def _clear_errors(task: str) -> Iterator[None]:
     try:
         yield
-    except (HenasyError, OSError) as error:
+    except HenasyError as error:
         raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"{task}: {error.strerror or error}") from error
     except KeyboardInterrupt:
         click.echo("stopped; the same command goes on from here", err=True)
         raise click.exceptions.Exit(_STOPPED) from None
