@@ -20,7 +20,7 @@ from henasy.evaluation.intervals import Difference
 from henasy.evaluation.mask_evidence import MaskEvidence, mask_evidence, mean_overlap
 from henasy.evaluation.rendered import RenderedClip, read_rendered_clips, write_layouts
 from henasy.evaluation.rendered_archives import TEST_ARCHIVE, TRAIN_ARCHIVE, cache_folder, cached_archive
-from henasy.evaluation.rendered_baselines import MethodRow, compare, load_encoders, similarities
+from henasy.evaluation.rendered_baselines import MethodRow, RenderedArchive, compare, load_encoders, similarities
 from henasy.evaluation.report import RENDERED_HEADING, reported_errors, write_json
 from henasy.evaluation.source import SHIPPED_MODEL
 
@@ -59,9 +59,9 @@ def main(
             def advance(count: int) -> None:
                 progress.advance(task, count)
 
-            by_method = similarities(
-                encoders, questions, archive, clips, train_archive, train_clips, on_progress=advance
-            )
+            held_out = RenderedArchive(folder=archive, clips=clips)
+            train = RenderedArchive(folder=train_archive, clips=train_clips)
+            by_method = similarities(encoders, questions, held_out, train, on_progress=advance)
             evidence = mask_evidence(encoders.henasy, archive, clips, on_progress=advance)
         rows = compare(questions, by_method)
         facts = encoder_facts(model, encoders.henasy, is_rendered=True) | {

@@ -4,7 +4,7 @@ N spans, T frames, K patches, E entities.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,11 +44,11 @@ class ThingOverlap(NamedTuple):
 class MaskEvidence:
     """Overlaps over the clips in which the thing is visible inside the model's crop."""
 
-    noun: list[ThingOverlap] = field(default_factory=list)
+    noun: list[ThingOverlap]
     """Of the handled object, met by its noun."""
-    hand: list[ThingOverlap] = field(default_factory=list)
+    hand: list[ThingOverlap]
     """Of the acting hand, met by "left hand" or "right hand"."""
-    num_unseen: int = 0
+    num_unseen: int
     """Things that no frame shows inside the crop."""
 
 
@@ -75,31 +75,25 @@ def mask_evidence(
     if encoder.num_entities == 0:
         raise UnsupportedError(f"an encoder of kind {encoder.kind} has no entities, hence no masks")
     config = read_config(archive)
-    found = videos_by_id(archive / "videos")
-    noun_texts = embed_texts(encoder, [clip.noun for clip in clips])
-    hand_texts = embed_texts(encoder, [f"{clip.hand} hand" for clip in clips])
+    words = ([clip.noun for clip in clips], [f"{clip.hand} hand" for clip in clips])
+    texts = np.stack([embed_texts(encoder, of_things) for of_things in words], axis=1)
     truths = _Truths(archive)
-    noun: list[ThingOverlap] = []
-    hand: list[ThingOverlap] = []
-    num_unseen = 0
+    overlaps: list[list[ThingOverlap | None]] = []
+    found = videos_by_id(archive / "videos")
     for batch in read_spans([clip.span for clip in clips], found, truth_rule(config), encoder.num_frames):
         if isinstance(batch, RefusedSpans):
             raise VideoError(f"{archive}: {batch.reason}")
         encoding = encoder.encode_clips(*flat_frames(batch.frames))
         measure = _Measure(encoder, batch.frames.shape[2:4])
         for position, row in enumerate(batch.rows.tolist()):
-            truth, clip = truths.of(clips[row].span.video_id), clips[row]
-            times_s = truth_times(clip.span, encoder.num_frames, config)
-            for things, instance, text in (
-                (noun, clip.instance, noun_texts[row]),
-                (hand, truth.hands()[f"{clip.hand} hand"], hand_texts[row]),
-            ):
-                masks = np.stack([truth.masks_at(time_s, instance) for time_s in times_s])
-                overlap = measure.overlap(encoding, position, text, masks)
-                num_unseen += overlap is None
-                things += [] if overlap is None else [overlap]
+            times_s = truth_times(clips[row].span, encoder.num_frames, config)
+            masks = _masks(truths.of(clips[row].span.video_id), clips[row], times_s)
+            overlaps.append(
+                [measure.overlap(encoding, position, *pair) for pair in zip(texts[row], masks, strict=True)]
+            )
         on_progress(len(batch.rows))
-    return MaskEvidence(noun=noun, hand=hand, num_unseen=num_unseen)
+    noun, hand = ([overlap for overlap in of_thing if overlap] for of_thing in zip(*overlaps, strict=True))
+    return MaskEvidence(noun=noun, hand=hand, num_unseen=2 * len(overlaps) - len(noun) - len(hand))
 
 
 def truth_times(span: Span, num_frames: int, config: ArchiveConfig) -> NDArray[np.float64]:
@@ -118,6 +112,12 @@ def truth_rule(config: ArchiveConfig) -> FrameRule:
         return tuple(FramePlace(0, int(time_s * config.fps + 1e-9)) for time_s in times_s)
 
     return rule
+
+
+def _masks(truth: Truth, clip: RenderedClip, times_s: NDArray[np.float64]) -> list[NDArray[np.bool_]]:
+    """The masks (T, H, W) of the handled object and of the acting hand."""
+    instances = (clip.instance, truth.hands()[f"{clip.hand} hand"])
+    return [np.stack([truth.masks_at(time_s, instance) for time_s in times_s]) for instance in instances]
 
 
 class _Truths:

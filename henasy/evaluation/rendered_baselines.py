@@ -3,7 +3,7 @@
 N distinct choices, C choices of a question, Q questions, D width of the joint space.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -46,6 +46,14 @@ class Encoders:
     first_stage: Encoder
 
 
+@dataclass(frozen=True, kw_only=True)
+class RenderedArchive:
+    """An archive with those of its narrations that are to be used."""
+
+    folder: Path
+    clips: Sequence[RenderedClip]
+
+
 class MethodRow(NamedTuple):
     """One method's accuracies, as fractions, and by how much HENASY beats it on the same questions."""
 
@@ -73,10 +81,8 @@ def load_encoders(model: str, device: str) -> Encoders:
 def similarities(
     encoders: Encoders,
     questions: EgoMcq,
-    archive: Path,
-    clips: Sequence[RenderedClip],
-    train_archive: Path,
-    train_clips: Sequence[RenderedClip],
+    held_out: RenderedArchive,
+    train: RenderedArchive,
     *,
     on_progress: Progress = lambda _: None,
 ) -> Similarities:
@@ -84,30 +90,24 @@ def similarities(
 
     Args:
         encoders: the model under test.
-        questions: Q questions over the clips of `archive`.
-        archive: the held-out archive.
-        clips: its narrations.
-        train_archive: archive that the baselines may learn from.
-        train_clips: its narrations.
+        questions: Q questions over the clips of `held_out`.
+        held_out: the archive of the questions.
+        train: what the baselines may learn from.
         on_progress: called with the number of clips done since the last call.
     """
     spans, choice_rows = questions.distinct_spans()
     texts = embed_texts(encoders.henasy, questions.texts)
-    seen = describe_all(archive, spans, _ways(encoders), encoders.henasy.num_frames, on_progress)
-    learnt_from = describe_all(
-        train_archive,
-        [clip.span for clip in train_clips],
-        {HISTOGRAM: colour_histogram},
-        encoders.henasy.num_frames,
-        on_progress,
-    )
-    train_texts = embed_texts(encoders.henasy, [clip.text for clip in train_clips])
-    groups = np.unique([clip.span.video_id for clip in train_clips], return_inverse=True)[1]
-    clip_of = {clip.span: clip for clip in clips}
+    num_frames = encoders.henasy.num_frames
+    seen = describe_all(held_out.folder, spans, _ways(encoders), num_frames, on_progress)
+    colours = {HISTOGRAM: colour_histogram}
+    train_seen = describe_all(train.folder, [clip.span for clip in train.clips], colours, num_frames, on_progress)
+    clip_of = {clip.span: clip for clip in held_out.clips}
     learnt: dict[str, tuple[NDArray[np.floating], NDArray[np.floating]]] = {
-        TEXT_ALONE: (_places(train_clips), _places([clip_of[span] for span in spans])),
-        HISTOGRAM: (learnt_from[HISTOGRAM], seen[HISTOGRAM]),
+        TEXT_ALONE: (_places(train.clips), _places([clip_of[span] for span in spans])),
+        HISTOGRAM: (train_seen[HISTOGRAM], seen[HISTOGRAM]),
     }
+    train_texts = embed_texts(encoders.henasy, [clip.text for clip in train.clips])
+    groups = np.unique([clip.span.video_id for clip in train.clips], return_inverse=True)[1]
     result: Similarities = {CHANCE: np.zeros(choice_rows.shape)}
     for name, (known, asked) in learnt.items():
         fitted = fit_ridge(known, train_texts, groups)
@@ -137,7 +137,7 @@ def compare(questions: EgoMcq, by_method: Similarities) -> list[MethodRow]:
 
 
 def describe_all(
-    archive: Path, spans: Sequence[Span], ways: dict[str, Describe], num_frames: int, on_progress: Progress
+    archive: Path, spans: Sequence[Span], ways: Mapping[str, Describe], num_frames: int, on_progress: Progress
 ) -> dict[str, Description]:
     """Every way's description of every span of an archive, which must be whole.
 
