@@ -90,6 +90,8 @@ def save_checkpoint(
         save_file(weights, fresh / WEIGHTS, metadata={"format": "pt"})
         for name, text in _texts(checkpoint, card).items():
             (fresh / name).write_text(text, encoding="utf-8")
+        # the library makes its file readable for the owner alone
+        shutil.copymode(fresh / CONFIG, fresh / WEIGHTS)
         for path in [*fresh.iterdir(), fresh]:
             _sync(path)
         _replace(folder, fresh)

@@ -17,7 +17,7 @@ IOU_EPS = 1e-6
 
 
 def has_area(boxes: Tensor) -> Tensor:
-    """(...) bool: which of the boxes (..., 4) are there, at least in part inside the frame; all zeros is an absent one."""
+    """(...) bool: which of the boxes (..., 4) lie at least in part inside the frame; all zeros is an absent one."""
     seen = boxes.clamp(0, 1)
     return (seen[..., 2] > seen[..., 0]) & (seen[..., 3] > seen[..., 1])
 

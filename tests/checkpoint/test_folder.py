@@ -93,6 +93,10 @@ def test_save_replaces_a_checkpoint_and_nothing_else(make_checkpoint: MakeCheckp
         save_checkpoint(saved, make_checkpoint())
 
 
+def test_saved_files_are_readable_alike(saved: Path) -> None:
+    assert len({path.stat().st_mode for path in saved.iterdir()}) == 1
+
+
 def test_save_refuses_weights_that_overflow(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> None:
     checkpoint = make_checkpoint()
     checkpoint.model.state_dict()["dual.logit_scale"].fill_(1e6)
