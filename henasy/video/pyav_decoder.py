@@ -10,12 +10,13 @@ import av.error
 import numpy as np
 from numpy.typing import NDArray
 
+from henasy.errors import VideoError
 from henasy.video.container import VideoSource, open_video
 from henasy.video.decode import TIME_TOLERANCE_S, FrameRun
 from henasy.video.display import Displayer
 from henasy.video.pictures import Picture, read_pictures
 
-_MIN_SEEK_GAIN_S = 1.0
+_MIN_SEEK_GAIN_S = 0.5
 """Footage that a seek must skip to be worth its cost."""
 _LEADING_FRAMES = 17
 """A key frame may be displayed this many frames after it is decoded: the codecs' deepest reordering."""
@@ -99,11 +100,13 @@ class _Reader:
         if not self._may_seek or wanted_s == self._considered_s:
             return False
         self._considered_s = wanted_s
-        key_s = self._key_before(wanted_s) if wanted_s - self._position_s > _MIN_SEEK_GAIN_S else 0.0
-        if key_s - self._position_s < _MIN_SEEK_GAIN_S:
+        if wanted_s - self._position_s < _MIN_SEEK_GAIN_S:
+            return False
+        margin_s = _LEADING_FRAMES * self._source.frame_s
+        if self._key_before(wanted_s - 2 * margin_s) - self._position_s < _MIN_SEEK_GAIN_S:
             return False
         try:
-            self._source.container.seek(self._source.ticks(key_s), stream=self._source.stream)
+            self._source.container.seek(self._source.ticks(wanted_s - margin_s), stream=self._source.stream)
         except av.error.FFmpegError:
             self.restart()
             return True
@@ -125,15 +128,19 @@ class _Reader:
 
     def _to_start(self) -> None:
         stream = self._source.stream
-        self._source.container.seek(stream.start_time or 0, stream=stream)
+        try:
+            self._source.container.seek(stream.start_time or 0, stream=stream)
+        except av.error.FFmpegError as error:
+            raise VideoError(f"{self._source.path}: seeking to its start failed: {error.strerror}") from error
 
-    def _key_before(self, wanted_s: float) -> float:
-        """Time of the last key frame whose leading frames, too, are displayed before `wanted_s`; 0 if unknown."""
-        source = self._source
-        margin_s = _LEADING_FRAMES * source.frame_s
-        entries = source.stream.index_entries
-        index = entries.search_timestamp(source.ticks(wanted_s - margin_s), backward=True)
-        return source.time_s(entries[index].timestamp) if index >= 0 else 0.0
+    def _key_before(self, time_s: float) -> float:
+        """Decoding time of the last key frame up to a time, on which a seek lands or after it; 0 if unknown.
+
+        The index of some formats counts decoding times, the seek display times: hence the second margin.
+        """
+        entries = self._source.stream.index_entries
+        index = entries.search_timestamp(self._source.ticks(time_s), backward=True)
+        return self._source.time_s(entries[index].timestamp) if index >= 0 else 0.0
 
 
 class _Answers:

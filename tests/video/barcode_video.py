@@ -63,7 +63,9 @@ def write_video(path: Path, writing: Writing) -> Path:
     return path
 
 
-def _write_silence(container: av.container.OutputContainer, stream: av.AudioStream, start_s: float, end_s: float) -> None:
+def _write_silence(
+    container: av.container.OutputContainer, stream: av.AudioStream, start_s: float, end_s: float
+) -> None:
     for index in range(int((end_s - start_s) * 48000) // 1024):
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
         frame.sample_rate = 48000
