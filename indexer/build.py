@@ -13,7 +13,7 @@ from henasy.index import IndexSettings, IndexWriter, RefusedRecord, StagedUnit, 
 from henasy.index.staging import StagedNote
 from henasy.video import Found, find_videos
 from henasy.video.find import VIDEO_SUFFIXES
-from indexer.metadata import MetadataRows, join_metadata
+from indexer.metadata import Joined, MetadataRows, join_metadata
 from indexer.progress import Progress
 from indexer.survey import Examined, survey
 from indexer.units import WorkUnit, num_units
@@ -86,13 +86,15 @@ def build(request: BuildRequest, workers: Workers, progress: Progress) -> BuildO
             request.settings.plan,
             is_retrying=request.is_retrying,
         )
+        # Before hours of encoding: the metadata may name videos that it cannot mean.
+        joined = join_metadata(request.metadata or {}, [*work.kept, *work.fresh])
         todo = [unit for unit in work.units if unit.key not in writer.staged()]
         progress.begin_encoding(work.changes, todo, num_staged=len(work.units) - len(todo))
         for unit in workers.encode(todo):
             writer.stage(unit)
             progress.encoded(unit)
         progress.begin_publishing()
-        return _publish(request, writer, work)
+        return _publish(writer, work, joined)
 
 
 def require_videos(asked: Sequence[Path], found: Found) -> None:
@@ -113,7 +115,7 @@ def require_videos(asked: Sequence[Path], found: Found) -> None:
     )
 
 
-def _publish(request: BuildRequest, writer: IndexWriter, work: WorkPlan) -> BuildOutcome:
+def _publish(writer: IndexWriter, work: WorkPlan, joined: Joined) -> BuildOutcome:
     held = {record.video_id for record in writer.videos}
     refused = list(work.refused)
     complete, num_clips = [], 0
@@ -124,15 +126,11 @@ def _publish(request: BuildRequest, writer: IndexWriter, work: WorkPlan) -> Buil
         if clips:
             complete.append(record)
             num_clips += clips
-    records = [*work.kept, *complete]
-    unmatched: tuple[str, ...] = ()
-    if request.metadata is not None:
-        joined = join_metadata(request.metadata, records)
-        records, unmatched = with_metadata(records, joined.of_video), joined.unmatched
+    records = with_metadata([*work.kept, *complete], joined.of_video)
     refused.sort(key=lambda one: (one.file, one.clip_rows or (-1, -1)))
     replaced = frozenset(record.video_id for record in work.fresh) & held
     generation = writer.publish(records, refused, replaced=replaced)
-    return BuildOutcome(generation, len(records), num_clips, work.changes, tuple(refused), unmatched)
+    return BuildOutcome(generation, len(records), num_clips, work.changes, tuple(refused), joined.unmatched)
 
 
 def refused_of(record: VideoRecord, notes: Sequence[StagedNote]) -> list[RefusedRecord]:

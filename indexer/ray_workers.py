@@ -54,7 +54,7 @@ class RayConfig(NamedTuple):
     """Where and with how many processes work is done."""
 
     address: str | None = None
-    """An existing cluster; None starts Ray on this machine."""
+    """An existing cluster; None takes $RAY_ADDRESS, or starts Ray on this machine."""
     num_decoders: int | None = None
     """Decoding processes at a time; None takes one per core."""
     device: str | None = None
@@ -131,10 +131,14 @@ class RayWorkers:
         self._stopping.clear()
 
     @property
+    def _address(self) -> str | None:
+        return self._config.address or os.environ.get("RAY_ADDRESS")
+
+    @property
     def _num_decoders(self) -> int:
         if self._config.num_decoders is not None:
             return self._config.num_decoders
-        if self._config.address is not None:
+        if self._address is not None:
             return int(ray.cluster_resources().get("CPU", 1))
         return os.cpu_count() or 1
 
@@ -150,17 +154,18 @@ class RayWorkers:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         quiet = {"log_to_driver": False, "logging_level": "error"}
         try:
-            if self._config.address is not None:
-                ray.init(address=self._config.address, **quiet)
+            if self._address is not None:
+                ray.init(address=self._address, **quiet)
             else:
                 ray.init(
+                    address="local",
                     num_cpus=self._num_decoders,
                     include_dashboard=False,
                     object_store_memory=self._store_bytes(),
                     **quiet,
                 )
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise ConfigError(f"--address {self._config.address}: Ray does not start: {error}") from error
+            raise ConfigError(f"address {self._address or 'local'}: Ray does not start: {error}") from error
         self._has_begun_ray = True
 
     def _store_bytes(self) -> int:
@@ -188,7 +193,7 @@ class RayWorkers:
         try:
             ray.get([one.ready.remote() for one in actors])
         except RayError as error:
-            raise HenasyError(f"an encoder does not start: {error}") from error
+            raise HenasyError(f"an encoder does not start: {_last_line(error)}") from error
         # Each twice: a GPU must find its next batch waiting.
         for one in actors if device == "cpu" else actors * 2:
             self._encoders.put(one)
@@ -201,7 +206,7 @@ class RayWorkers:
             except WorkerCrashedError:
                 continue
             except RayError as error:
-                raise HenasyError(f"{unit.file}: encoding failed: {error}") from error
+                raise HenasyError(f"{unit.file}: encoding failed: {_last_line(error)}") from error
         reason = f"the decoder crashed, or did not advance for {self._config.stall_s:g} s, {_ATTEMPTS} times"
         return refuse_unit(unit, reason, self._settings)
 
@@ -258,6 +263,11 @@ class _EncoderActor:
         if isinstance(batch, RefusedClips):
             return batch
         return encode_batch(self._encoder, batch, self._settings, first)
+
+
+def _last_line(error: Exception) -> str:
+    """What went wrong in another process, without its traceback."""
+    return str(error).strip().rpartition("\n")[2]
 
 
 def _examine_watched(file: str, stall_s: float) -> Examined:
