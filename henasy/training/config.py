@@ -37,6 +37,9 @@ class TrainConfig:
     """With the step number it fixes batches, crops, dropped patches and Gumbel noise."""
     keep_patches: float = 1.0
     """Share of patch positions the encoder sees in a step (stage one); the rest are left out in all frames."""
+    recolour: float = 0.0
+    """Share of clips whose colour channels are swapped, the same way in all frames, so that shape must count; a clip
+    whose narration names a colour is left alone."""
     log_every: int = 10
     """Steps between two lines of the log."""
     evaluate_every: int = 200
@@ -54,6 +57,7 @@ class TrainConfig:
         ratio = self.min_learning_rate_ratio
         _require("min_learning_rate_ratio", ratio, 0 <= ratio <= 1, "in [0, 1]")
         _require("keep_patches", self.keep_patches, 0 < self.keep_patches <= 1, "in (0, 1]")
+        _require("recolour", self.recolour, 0 <= self.recolour <= 1, "in [0, 1]")
         _require("beta2", self.beta2, 0 < self.beta2 < 1, "in (0, 1)")
         _require("precision", self.precision, self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
         _require(

@@ -15,11 +15,13 @@ import torch
 from numpy.typing import NDArray
 
 from henasy.errors import ConfigError
+from henasy.scenes.combinations import COLOURS
 from henasy.text.tokenizer import Tokenizer
 from henasy.training.clip_cache import NUM_BOXES
 from henasy.training.config import TrainConfig
 
 NEIGHBOUR_S = 60.0
+COLOUR_WORDS = frozenset(COLOURS)
 
 
 class TrainBatch(NamedTuple):
@@ -111,6 +113,7 @@ class CacheBatches:
         self.first, self.last = cache.neighbours()
         wordings = [cache.texts, [bare(text) for text in cache.texts], cache.verb_phrases]
         self.wordings = np.stack([tokenizer.encode_batch(texts) for texts in wordings])
+        self.has_colour = [not COLOUR_WORDS.isdisjoint(text.split()) for text in cache.texts]
         _, self.phrase_ids = np.unique(np.array(cache.verb_phrases), return_inverse=True)
 
     def batch(self, step: int, part: int, device: torch.device) -> TrainBatch:
@@ -119,6 +122,7 @@ class CacheBatches:
         anchors = self._anchors(step, part)
         rows = np.concatenate([anchors, self._hard_negatives(anchors, rng)])
         frames, boxes, box_nouns = self._views(rows, rng)
+        self._recolour(frames, rows, rng)
         wording = rng.choice(3, size=len(rows), p=(0.6, 0.2, 0.2))
         noun_rows, verb_rows = self.cache.noun_rows[rows], self.cache.verb_rows[rows]
         batch = TrainBatch(
@@ -134,6 +138,12 @@ class CacheBatches:
             box_nouns=torch.from_numpy(box_nouns.astype(np.int64)),
         )
         return TrainBatch(*(tensor.to(device, non_blocking=True) for tensor in batch))
+
+    def _recolour(self, frames: NDArray[np.uint8], rows: NDArray[np.int64], rng: np.random.Generator) -> None:
+        """Swaps the colour channels of some clips, in place."""
+        for out, row in enumerate(rows):
+            if rng.random() < self.config.recolour and not self.has_colour[row]:
+                frames[out] = frames[out][..., rng.permutation(3)]
 
     def views(self, rows: NDArray[np.int64]) -> torch.Tensor:
         """(N, T, 3, S, S) normalised frames of clips as evaluation sees them: middle moments, centre crop."""

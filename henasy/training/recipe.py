@@ -42,7 +42,7 @@ class TinyRecipe:
 
     images: TrainConfig = field(
         default_factory=lambda: TrainConfig(
-            num_steps=800,
+            num_steps=500,
             batch_size=64,
             learning_rate=1e-3,
             num_warmup_steps=60,
@@ -54,26 +54,28 @@ class TinyRecipe:
     )
     clips: TrainConfig = field(
         default_factory=lambda: TrainConfig(
-            num_steps=900,
-            batch_size=64,
+            num_steps=500,
+            batch_size=48,
             learning_rate=8e-4,
             num_warmup_steps=60,
             min_learning_rate_ratio=0.02,
             weight_decay=0.05,
             precision="bfloat16",
             keep_patches=0.5,
+            recolour=0.6,
             seed=2,
         )
     )
     henasy: TrainConfig = field(
         default_factory=lambda: TrainConfig(
-            num_steps=600,
-            batch_size=48,
+            num_steps=400,
+            batch_size=40,
             learning_rate=8e-4,
             num_warmup_steps=40,
             min_learning_rate_ratio=0.02,
             weight_decay=0.02,
             precision="bfloat16",
+            recolour=0.3,
             seed=3,
         )
     )

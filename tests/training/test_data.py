@@ -157,3 +157,13 @@ def test_read_narrations_missing_column_is_named(tmp_path: Path) -> None:
     (tmp_path / "narrations.csv").write_text("video_uid\tclip_start\nv\t0\n")
     with pytest.raises(AnnotationError, match=r"missing columns \['clip_end'"):
         read_narrations(tmp_path)
+
+
+def test_recolour_swaps_whole_clips_and_spares_named_colours(cache: ClipCache) -> None:
+    cache.texts[:6] = ["#C C lifts the red mug"] * 6
+    plain, swapped = (batches(cache, recolour=share, batch_size=12).batch(0, 0, CPU).frames for share in (0.0, 1.0))
+    is_same = (plain == swapped).flatten(1).all(dim=1)
+    clips = plain[:, 0, 0, 0, 0]
+    assert is_same[clips < 6].all()
+    assert not is_same[clips >= 6].all()
+    assert torch.equal(plain.sort(dim=2).values, swapped.sort(dim=2).values)  # channels moved, nothing else
