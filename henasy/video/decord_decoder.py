@@ -1,6 +1,8 @@
 """Decodes with decord, where it is installed and its results are wanted; PyAV is the default.
 
-decord neither reports damaged frames nor reads what remains of a damaged file, and it is no longer maintained.
+decord 0.6 is wrong where PyAV is right (found with videos that carry their frame numbers): in open groups of pictures
+it loses frames, so that all later ones shift; in edit lists it counts hidden frames; in MPEG-TS it mistakes the start;
+it turns but does not mirror. It neither reports damaged frames nor reads what remains of a damaged file.
 """
 
 from __future__ import annotations

@@ -90,6 +90,11 @@ class DecodeProcess:
             if not is_finished:
                 self.close()
 
+    @property
+    def child_pid(self) -> int | None:
+        """The process that decodes now, if one is running."""
+        return self._child.pid if self._child is not None else None
+
     def close(self) -> None:
         """Kill the child, if there is one; the next request starts another."""
         if self._child is not None:
@@ -150,6 +155,10 @@ class _Child:
         self._poll = select.poll()
         self._poll.register(self._output, select.POLLIN)
         self._finalizer = weakref.finalize(self, _kill, self._process)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     @property
     def is_alive(self) -> bool:
