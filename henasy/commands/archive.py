@@ -109,7 +109,7 @@ def sheet(folder: Path, picture: Path, rows: int, frames: int, width: int | None
         drawn = contact_sheet(folder, rows, frames, width)
         if picture.suffix.lower() == ".png":
             # A palette takes a third of the bytes and hardly shows.
-            drawn = drawn.quantize(128, dither=Image.Dither.NONE)
+            drawn = drawn.quantize(256, dither=Image.Dither.NONE)
         drawn.save(picture, optimize=True)
 
 
