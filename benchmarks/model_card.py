@@ -1,0 +1,158 @@
+"""Writes a checkpoint's model card from measured numbers.
+
+python benchmarks/egomcq_rendered_baselines.py --model DIR --json baselines.json
+python benchmarks/ek100_mir.py --model DIR --json mir.json
+python benchmarks/model_card.py DIR --baselines baselines.json --mir mir.json
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from henasy.checkpoint.folder import CARD, Checkpoint, read_checkpoint
+from henasy.errors import AnnotationError
+from henasy.evaluation.rendered_baselines import (
+    CHANCE,
+    FIRST_STAGE,
+    HISTOGRAM,
+    ONE_FRAME,
+    OURS,
+    SHUFFLED,
+    TEXT_ALONE,
+)
+from henasy.evaluation.report import reported_errors, write_text
+
+METHODS = (CHANCE, TEXT_ALONE, HISTOGRAM, ONE_FRAME, SHUFFLED, FIRST_STAGE, OURS)
+Numbers = Mapping[str, Any]
+
+INTRODUCTION = """---
+library_name: henasy
+license: apache-2.0
+tags: [video-retrieval, egocentric-video]
+---
+
+# {name}
+
+A small HENASY model for **rendered kitchen scenes only**. It makes every henasy command work on a fresh machine and lets
+tests judge results; it does not understand real footage, and a build on real footage with it warns.
+
+{summary} {parameters:.2f} M parameters, {image_px} px, patches of {patch_px} px, {num_frames} frames, {num_entities} entities.
+"""
+
+
+@click.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--baselines", type=click.Path(path_type=Path, exists=True), required=True)
+@click.option("--mir", type=click.Path(path_type=Path, exists=True), required=True)
+def main(checkpoint: Path, baselines: Path, mir: Path) -> None:
+    """Write CHECKPOINT/README.md from the JSON that the benchmarks wrote."""
+    with reported_errors():
+        card = model_card(read_checkpoint(checkpoint), checkpoint.name, _read(baselines), _read(mir))
+        write_text(checkpoint / CARD, card)
+
+
+def model_card(checkpoint: Checkpoint, name: str, baselines: Numbers, mir: Numbers) -> str:
+    """The card's text.
+
+    Raises:
+        AnnotationError: a number is missing.
+    """
+    vision = checkpoint.config.dual.vision if hasattr(checkpoint.config, "dual") else checkpoint.config.vision
+    introduction = INTRODUCTION.format(
+        name=name,
+        summary=checkpoint.training.summary,
+        parameters=sum(p.numel() for p in checkpoint.model.parameters()) / 1e6,
+        image_px=vision.image_px,
+        patch_px=vision.patch_px,
+        num_frames=vision.num_frames,
+        num_entities=checkpoint.config.local.num_entities if hasattr(checkpoint.config, "local") else 0,
+    )
+    parts = [introduction, _questions(baselines), _masks(baselines), _retrieval(mir), _training(checkpoint)]
+    return "\n".join(parts)
+
+
+def _questions(numbers: Numbers) -> str:
+    lines = [
+        "## Held-out questions in EgoMCQ form",
+        "",
+        "Seeds, and combinations of noun with verb and with colour, that training never saw. One text, five clips; ",
+        "`inter`: of different videos, `intra`: of the same video. Intervals: 95 %, paired, bootstrap over videos.",
+        "",
+        "| method | inter % | HENASY better by | intra % | HENASY better by |",
+        "|---|---|---|---|---|",
+    ]
+    for method in METHODS:
+        cells = [f"{100 * _get(numbers, f'{method}/{kind}'):.1f}" for kind in ("inter", "intra")]
+        gains = [_gain(numbers, method, kind) for kind in ("inter", "intra")]
+        lines.append(f"| {method} | {cells[0]} | {gains[0]} | {cells[1]} | {gains[1]} |")
+    return "\n".join([*lines, "", *_facts(numbers)])
+
+
+def _gain(numbers: Numbers, method: str, kind: str) -> str:
+    if method == OURS:
+        return ""
+    mean, low, high = (100 * _get(numbers, f"{method}/{kind} gain {part}") for part in ("mean", "low", "high"))
+    return f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def _masks(numbers: Numbers) -> str:
+    lines = [
+        "## Masks",
+        "",
+        "IoU with the full-resolution mask of the thing, pooled over a clip's frames.",
+        "",
+        "| thing | entity that its word meets | best entity | entity by lot | ceiling of the patch grid |",
+        "|---|---|---|---|---|",
+    ]
+    for thing, title in (("noun", "handled object"), ("hand", "acting hand")):
+        columns = ("text_chosen", "best", "random", "ceiling")
+        values = " | ".join(f"{_get(numbers, f'masks/{thing}/{name}'):.3f}" for name in columns)
+        lines.append(f"| {title} | {values} |")
+    return "\n".join([*lines, ""])
+
+
+def _retrieval(numbers: Numbers) -> str:
+    keys = ("mAP_v2t", "mAP_t2v", "mAP_avg", "nDCG_v2t", "nDCG_t2v", "nDCG_avg")
+    values = " | ".join(f"{100 * _get(numbers, key):.1f}" for key in keys)
+    head = ["## EK100-MIR's metrics on rendered scenes", "", "Not comparable with the papers.", ""]
+    return "\n".join(
+        [*head, f"| {' | '.join(keys)} |", "|---|---|---|---|---|---|", f"| {values} |", "", *_facts(numbers)]
+    )
+
+
+def _training(checkpoint: Checkpoint) -> str:
+    lines = [
+        "## Training",
+        "",
+        "`henasy-train tiny RUN`, from nothing, on two CPU cores. Stages and their settings:",
+        "",
+    ]
+    for stage, settings in checkpoint.training.details.items():
+        lines.append(f"- **{stage}**: " + ", ".join(f"{name} {value}" for name, value in settings.items()))
+    return "\n".join([*lines, ""])
+
+
+def _facts(numbers: Numbers) -> list[str]:
+    return [f"- {name}: {value}" for name, value in numbers.get("facts", {}).items()] + [""]
+
+
+def _get(numbers: Numbers, key: str) -> float:
+    value = numbers.get(key)
+    if not isinstance(value, int | float):
+        raise AnnotationError(f"the results have no number {key!r}; run the benchmark that writes it again")
+    return float(value)
+
+
+def _read(path: Path) -> Numbers:
+    try:
+        numbers: Numbers = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise AnnotationError(f"{path} is not JSON: {error}") from error
+    return numbers
+
+
+if __name__ == "__main__":
+    main()
