@@ -149,9 +149,9 @@ class TerminalProgress:
 class JsonProgress:
     """One JSON object a line."""
 
-    def __init__(self, stream: TextIO = sys.stdout) -> None:
-        """Writes to `stream`, flushing every line."""
-        self._stream = stream
+    def __init__(self, stream: TextIO | None = None) -> None:
+        """Writes to `stream`, by default standard output, flushing every line."""
+        self._stream = sys.stdout if stream is None else stream
         self._rate = Rate([])
         self._last = 0.0
 
