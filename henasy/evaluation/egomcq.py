@@ -100,12 +100,20 @@ def _question(place: str, item: Any) -> McqQuestion:
 
 
 def _clip(place: str, item: Any) -> Span:
-    start_s, end_s = (float(_field(place, item, name, (int, float))) for name in ("clip_start", "clip_end"))
+    start_s, end_s = (_seconds(place, item, name) for name in ("clip_start", "clip_end"))
     if not 0 <= start_s < end_s < float("inf"):
         raise AnnotationError(
             f"{place}: clip_start {start_s} and clip_end {end_s} must be 0 <= start < end, in seconds"
         )
     return Span(_text(place, item, "video_uid"), start_s, end_s)
+
+
+def _seconds(place: str, item: dict[str, Any], name: str) -> float:
+    value = _field(place, item, name, (int, float, str))
+    try:
+        return float(value)
+    except ValueError as error:
+        raise AnnotationError(f"{place}: {name} is {value!r}, must be a number of seconds") from error
 
 
 def _text(place: str, item: dict[str, Any], name: str) -> str:

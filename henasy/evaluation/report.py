@@ -74,10 +74,10 @@ def file_digest(*paths: Path) -> str:
 
 @contextmanager
 def reported_errors() -> Iterator[None]:
-    """Turns a deliberate error into one line on standard error and exit code 1."""
+    """Turns a deliberate error, or a file that cannot be read or written, into one line and exit code 1."""
     try:
         yield
-    except HenasyError as error:
+    except (HenasyError, OSError) as error:
         raise click.ClickException(str(error)) from error
 
 

@@ -118,3 +118,12 @@ def test_ek100_refuses_options(run_script: Any, arguments: tuple[str, ...], mess
     result = run_script("ek100_mir.py", *arguments)
     assert result.exit_code == 1
     assert message in result.output
+
+
+def test_ek100_refuses_an_output_it_cannot_write(epic_folder: Path, tmp_path: Path, run_script: Any) -> None:
+    files = save(tmp_path, videos=np.eye(6), texts=np.eye(6))
+    (tmp_path / "file").write_text("")
+    arguments = ("--annotations", epic_folder, "--features", *files, "--json", tmp_path / "file" / "scores.json")
+    result = run_script("ek100_mir.py", *arguments)
+    assert result.exit_code == 1
+    assert result.output.splitlines()[-1].startswith("Error: ")

@@ -99,7 +99,9 @@ def put(path: str, value: Any) -> Any:
         (drop("1/choices/4"), "question 1: choices are"),
         (drop("1/choices/4/video_uid"), "question 1, choice 4: lacks 'video_uid'"),
         (put("1/choices/0/clip_end", 0.0), "0 <= start < end"),
-        (put("1/choices/0/clip_start", "0"), "wrong type"),
+        (put("1/choices/0/clip_start", "soon"), "clip_start is 'soon', must be a number of seconds"),
+        (put("1/choices/0/clip_end", [1]), "wrong type"),
+        (put("1/choices/0/clip_end", "nan"), "0 <= start < end"),
         (put("1/query/clip_text", " "), "must be a non-blank text"),
     ],
 )
