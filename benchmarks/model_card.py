@@ -36,10 +36,11 @@ tags: [video-retrieval, egocentric-video]
 
 # {name}
 
-A small HENASY model for **rendered kitchen scenes only**. It makes every henasy command work on a fresh machine and lets
-tests judge results; it does not understand real footage, and a build on real footage with it warns.
+A small HENASY model for **rendered kitchen scenes only**. It makes every henasy command work on a fresh
+machine and lets tests judge results; it does not understand real footage, and a build on real footage with it warns.
 
-{summary} {parameters:.2f} M parameters, {image_px} px, patches of {patch_px} px, {num_frames} frames, {num_entities} entities.
+{summary}
+{parameters:.2f} M parameters, {image_px} px, patches of {patch_px} px, {num_frames} frames, {num_entities} entities.
 """
 
 
