@@ -142,7 +142,7 @@ def _main_stream(path: Path, container: InputContainer) -> VideoStream:
     streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     if not streams:
         others = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
-        raise VideoError(f"{path}: has no video stream, only {others}")
+        raise VideoError(f"{path}: {_index_fault(path) or 'has no video stream, only ' + others}")
     stream = max(streams, key=lambda each: bool(each.disposition & Disposition.default))
     if stream.codec_context is None:  # PyAV does not know the codec
         raise VideoError(f"{path}: its video codec is not supported")
@@ -152,33 +152,33 @@ def _main_stream(path: Path, container: InputContainer) -> VideoStream:
 
 
 def _why_not_opened(path: Path, error: Exception) -> str:
-    if not isinstance(error, av.error.InvalidDataError):
-        return f"cannot be opened: {getattr(error, 'strerror', None) or error}"
-    boxes = _top_level_boxes(path)
-    if "ftyp" in boxes and "moov" not in boxes:
-        return "has no index (moov box): the recording or the copy was cut off"
-    if "moov" in boxes:
-        return "its index (moov box) is damaged"
-    return "is not a video in a known format, or its header is damaged"
+    index_fault = _index_fault(path)
+    if index_fault:
+        return index_fault
+    if isinstance(error, av.error.InvalidDataError):
+        return "is not a video in a known format, or its header or index is damaged"
+    return f"cannot be opened: {getattr(error, 'strerror', None) or error}"
 
 
-def _top_level_boxes(path: Path) -> list[str]:
-    """Names of the outermost boxes of an MP4-like file, as far as their sizes make sense."""
-    names: list[str] = []
+def _index_fault(path: Path) -> str:
+    """What part of the index (moov box) of an MP4-like file is missing; empty if none is, and for other files."""
     with path.open("rb") as file:
         length = os.fstat(file.fileno()).st_size
         position = 0
-        while position + 8 <= length and len(names) < 1000:
+        is_mp4 = False
+        while position + 8 <= length:
             file.seek(position)
             header = file.read(16)
-            size = int.from_bytes(header[:4], "big")
-            names.append(header[4:8].decode("latin-1"))
+            name, size = header[4:8], int.from_bytes(header[:4], "big")
             if size == 1:
                 size = int.from_bytes(header[8:16], "big")
+            is_mp4 |= name == b"ftyp"
+            if name == b"moov":
+                return "its index (moov box) is cut off" if position + size > length else ""
             if size < 8:
                 break
             position += size
-    return names
+    return "has no index (moov box): the recording or the copy was cut off" if is_mp4 else ""
 
 
 def _os_reason(error: OSError) -> str:
