@@ -86,8 +86,9 @@ class Engine:
         self._require_answerable(request)
         scope = self._scope(request)
         proceed()
+        began = time.perf_counter()
         embedded = self._embed(request)
-        encoded = time.perf_counter()
+        encode_s = time.perf_counter() - began
         results, nearest_s = [], 0.0
         for text, query in zip(request.queries, embedded, strict=True):
             proceed()
@@ -96,7 +97,7 @@ class Engine:
             nearest_s += time.perf_counter() - asked
             results.append(QueryResult(query=text, hits=self._hits(ranked, query, request)))
         timing = Timing(
-            encode_ms=1e3 * (encoded - started),
+            encode_ms=1e3 * encode_s,
             nearest_ms=1e3 * nearest_s,
             total_ms=1e3 * (time.perf_counter() - started),
         )

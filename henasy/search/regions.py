@@ -54,22 +54,21 @@ def _extent(is_set: NDArray[np.bool_]) -> tuple[float, float]:
 def _encode(strips: NDArray[np.bool_], columns: NDArray[np.int64]) -> Mask:
     """The run-length code, column by column, of the frame whose pixel column x is `strips[columns[x]]`."""
     height_px, width_px = strips.shape[1], len(columns)
-    edges = np.diff(strips.astype(np.int8), axis=1, prepend=0, append=0)
-    runs = [np.stack([np.flatnonzero(edge == 1), np.flatnonzero(edge == -1)], axis=1) for edge in edges]
-    # Pixel columns over one column of patches are neighbours and alike.
-    firsts = np.flatnonzero(np.diff(columns, prepend=-2))
-    lasts = np.append(firsts[1:], width_px)
-    placed = [
-        (runs[columns[first]] + height_px * np.arange(first, last)[:, None, None]).reshape(-1, 2)
-        for first, last in zip(firsts, lasts, strict=True)
-    ]
-    bounds = np.concatenate(placed)
+    edges = np.diff(strips.view(np.int8), axis=1, prepend=0, append=0)
+    strip, first = np.nonzero(edges == 1)
+    last = np.nonzero(edges == -1)[1]
+    num_runs = np.bincount(strip, minlength=len(strips))
+    # Each pixel column repeats the runs of its strip: `run` lists them, column after column.
+    repeats = num_runs[columns]
+    before = np.cumsum(repeats) - repeats
+    run = np.arange(repeats.sum()) + np.repeat((np.cumsum(num_runs) - num_runs)[columns] - before, repeats)
+    column_start = np.repeat(height_px * np.arange(width_px), repeats)
+    starts, ends = first[run] + column_start, last[run] + column_start
     # A run that reaches the foot of a column and one that starts at the head of the next are one run.
-    is_joined = bounds[1:, 0] == bounds[:-1, 1]
-    starts = bounds[np.concatenate([[True], ~is_joined]), 0]
-    ends = bounds[np.concatenate([~is_joined, [True]]), 1]
-    marks = np.concatenate([[0], np.stack([starts, ends], axis=1).ravel(), [height_px * width_px]])
-    counts = np.diff(marks)
+    is_apart = starts[1:] != ends[:-1]
+    starts, ends = starts[np.append(True, is_apart)], ends[np.append(is_apart, True)]
+    marks = np.stack([starts, ends], axis=1).ravel()
+    counts = np.diff(marks, prepend=0, append=height_px * width_px)
     counts = counts if counts[-1] else counts[:-1]
     code = coco.frPyObjects({"size": [height_px, width_px], "counts": counts.tolist()}, height_px, width_px)
     return Mask(height_px, width_px, code["counts"].decode("ascii"))
