@@ -223,7 +223,7 @@ def judge(is_right: list[bool], chances: list[float]) -> bool:
         distribution = np.convolve(distribution, [1 - chance, chance])
     # The smallest number that random clips reach at most once in a hundred demos.
     tail = distribution[::-1].cumsum()[::-1]
-    needed = next((count for count, share in enumerate(tail) if share <= CHANCE_LEVEL), len(is_right))
+    needed = next((count for count, share in enumerate(tail) if share <= CHANCE_LEVEL), len(is_right) + 1)
     found = sum(is_right)
     CONSOLE.print(
         f"[bold]{found} of {len(is_right)} queries have a right hit among the first {TOP_K}[/bold]; random clips: "

@@ -212,16 +212,17 @@ def texts_per_second(encoder: Encoder, batch: int, seconds: float = 2.0) -> floa
 def show(index: Index, speeds: dict[str, TargetSpeed], rates: dict[int, float], callers: int) -> None:
     """Prints both tables."""
     parts = ("total", "encode", "nearest", "neither")
-    columns = [f"{part} p{share}" for part in parts for share in (50, 99)]
-    table = Table("target", *columns, f"calls/s, {callers} callers")
+    table = Table("target", *parts, f"calls/s, {callers} callers")
     for target, speed in speeds.items():
         found = speed.percentiles()
-        table.add_row(target.lower(), *(f"{found[column]:.2f}" for column in columns), f"{speed.calls_per_s:.0f}")
+        cells = (f"{found[f'{part} p50']:.2f} / {found[f'{part} p99']:.2f}" for part in parts)
+        table.add_row(target.lower(), *cells, f"{speed.calls_per_s:.0f}")
     for column in table.columns[1:]:
         column.justify = "right"
     console = Console()
     console.print(table)
-    console.print(f"milliseconds; {index.num_clips:,} clips, {index.num_valid_entities:,} entities", style="dim")
+    size = f"{index.num_clips:,} clips, {index.num_valid_entities:,} entities"
+    console.print(f"p50 / p99 in milliseconds; {size}; calls one by one", style="dim")
     for batch, rate in rates.items():
         console.print(f"{rate:,.0f} texts/s at batch {batch}")
 
