@@ -141,7 +141,8 @@ def _origin_s(container: InputContainer, stream: VideoStream) -> float:
 def _main_stream(path: Path, container: InputContainer) -> VideoStream:
     streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     if not streams:
-        others = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+        kinds = {"a cover picture" if each.type == "video" else each.type for each in container.streams}
+        others = ", ".join(sorted(kinds)) or "nothing"
         raise VideoError(f"{path}: {_index_fault(path) or 'has no video stream, only ' + others}")
     stream = max(streams, key=lambda each: bool(each.disposition & Disposition.default))
     if stream.codec_context is None:  # PyAV does not know the codec
