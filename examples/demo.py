@@ -79,7 +79,8 @@ def main(folder: Path, model: str, seed: int, num_videos: int, num_queries: int)
     queries = choose_queries(narrations, num_queries, np.random.default_rng(seed))
     with serving(index, model) as address, HenasyClient(address) as client:
         is_right = [ask(client, number, query, archive, narrations) for number, query in enumerate(queries, 1)]
-    chances = [chance_of(query, narrations, Index.open(index, is_checked=False)) for query in queries]
+    opened = Index.open(index, is_checked=False)
+    chances = [chance_of(query, narrations, opened) for query in queries]
     is_passed = judge(is_right, chances)
     CONSOLE.print(f"pictures: {folder / 'pictures'}; {time.monotonic() - started:.0f} s in all")
     sys.exit(0 if is_passed else 1)
