@@ -16,7 +16,7 @@ from henasy.video.find import VIDEO_SUFFIXES
 from indexer.metadata import Joined, MetadataRows, join_metadata
 from indexer.progress import Progress
 from indexer.survey import Examined, survey
-from indexer.units import WorkUnit, num_units
+from indexer.units import OnClips, WorkUnit, num_units
 from indexer.work_plan import Changes, WorkPlan, plan_work, with_metadata
 
 
@@ -26,8 +26,8 @@ class Workers(Protocol):
     def examine(self, files: Sequence[str]) -> Iterator[Examined]:
         """What each file is, in any order."""
 
-    def encode(self, units: Sequence[WorkUnit]) -> Iterator[StagedUnit]:
-        """Each unit, finished, in any order."""
+    def encode(self, units: Sequence[WorkUnit], on_clips: OnClips) -> Iterator[StagedUnit]:
+        """Each unit, finished, in any order; `on_clips` hears how far unfinished ones are, from any thread."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +89,10 @@ def build(request: BuildRequest, workers: Workers, progress: Progress) -> BuildO
         # Before hours of encoding: the metadata may name videos that it cannot mean.
         joined = join_metadata(request.metadata or {}, [*work.kept, *work.fresh])
         todo = [unit for unit in work.units if unit.key not in writer.staged()]
+        # Encoders start here, before the clock of rates and time left does.
+        finished = workers.encode(todo, progress.advanced)
         progress.begin_encoding(work.changes, todo, num_staged=len(work.units) - len(todo))
-        for unit in workers.encode(todo):
+        for unit in finished:
             writer.stage(unit)
             progress.encoded(unit)
         progress.begin_publishing()

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any, Protocol, TextIO
@@ -16,6 +17,8 @@ from indexer.work_plan import Changes
 
 _JSON_EVERY_S = 1.0
 
+UnitKey = tuple[str, int]
+
 
 class Progress(Protocol):
     """What a build reports while it runs."""
@@ -28,6 +31,9 @@ class Progress(Protocol):
 
     def begin_encoding(self, changes: Changes, units: Sequence[WorkUnit], num_staged: int) -> None:
         """The work is known; `num_staged` units were finished by an earlier run."""
+
+    def advanced(self, key: UnitKey, num_clips: int) -> None:
+        """So many clips of a unit are done by now; may be called from any thread."""
 
     def encoded(self, unit: StagedUnit) -> None:
         """One unit is finished and durable."""
@@ -48,6 +54,9 @@ class Silent:
     def begin_encoding(self, changes: Changes, units: Sequence[WorkUnit], num_staged: int) -> None:
         """See `Progress`."""
 
+    def advanced(self, key: UnitKey, num_clips: int) -> None:
+        """See `Progress`."""
+
     def encoded(self, unit: StagedUnit) -> None:
         """See `Progress`."""
 
@@ -60,19 +69,26 @@ class Rate:
 
     def __init__(self, units: Sequence[WorkUnit]) -> None:
         """Starts the clock."""
-        self._seconds = {unit.key: unit.seconds for unit in units}
+        self._units = {unit.key: unit for unit in units}
+        self._done: dict[UnitKey, int] = {}
         self.total_clips = sum(len(unit.spans) for unit in units)
-        self.clips = 0
         self.refused = 0
-        self._video_s = 0.0
         self._began = time.monotonic()
 
-    def add(self, unit: StagedUnit) -> None:
-        """Counts a finished unit."""
+    def advance(self, key: UnitKey, num_clips: int) -> None:
+        """So many clips of a unit are done by now."""
+        self._done[key] = num_clips
+
+    def finish(self, unit: StagedUnit) -> None:
+        """All clips of a unit are done, encoded or refused."""
         refused = sum(run.stop - run.start for run in unit.refused)
-        self.clips += len(unit.rows) + refused
+        self._done[unit.key] = len(unit.rows) + refused
         self.refused += refused
-        self._video_s += self._seconds.get(unit.key, 0.0)
+
+    @property
+    def clips(self) -> int:
+        """Clips done."""
+        return sum(list(self._done.values()))
 
     @property
     def elapsed_s(self) -> float:
@@ -87,7 +103,9 @@ class Rate:
     @property
     def times_real_time(self) -> float:
         """Seconds of video done per second."""
-        return self._video_s / self.elapsed_s
+        done = list(self._done.items())
+        video_s = sum(self._units[key].seconds * count / len(self._units[key].spans) for key, count in done)
+        return video_s / self.elapsed_s
 
     @property
     def left_s(self) -> float | None:
@@ -134,16 +152,24 @@ class TerminalProgress:
         if units:
             self._task = self._bar.add_task("encoding", total=self._rate.total_clips, rate="clips")
 
+    def advanced(self, key: UnitKey, num_clips: int) -> None:
+        """See `Progress`."""
+        self._rate.advance(key, num_clips)
+        self._show()
+
     def encoded(self, unit: StagedUnit) -> None:
         """See `Progress`."""
-        self._rate.add(unit)
-        rate = f"clips  {self._rate.clips_per_s:.1f}/s  {self._rate.times_real_time:.0f}x real time"
-        if self._task is not None:
-            self._bar.update(self._task, completed=self._rate.clips, rate=rate)
+        self._rate.finish(unit)
+        self._show()
 
     def begin_publishing(self) -> None:
         """See `Progress`."""
         self._task = self._bar.add_task("publishing", total=None, rate="")
+
+    def _show(self) -> None:
+        rate = f"clips  {self._rate.clips_per_s:.1f}/s  {self._rate.times_real_time:.0f}x real time"
+        if self._task is not None:
+            self._bar.update(self._task, completed=self._rate.clips, rate=rate)
 
 
 class JsonProgress:
@@ -154,6 +180,7 @@ class JsonProgress:
         self._stream = sys.stdout if stream is None else stream
         self._rate = Rate([])
         self._last = 0.0
+        self._lock = threading.Lock()
 
     def write(self, event: str, **values: Any) -> None:
         """Writes one event."""
@@ -177,23 +204,32 @@ class JsonProgress:
             num_clips=self._rate.total_clips,
         )
 
+    def advanced(self, key: UnitKey, num_clips: int) -> None:
+        """See `Progress`."""
+        self._rate.advance(key, num_clips)
+        self._report(is_forced=False)
+
     def encoded(self, unit: StagedUnit) -> None:
         """See `Progress`."""
-        self._rate.add(unit)
-        is_last = self._rate.clips == self._rate.total_clips
-        if self._rate.elapsed_s - self._last < _JSON_EVERY_S and not is_last:
-            return
-        self._last = self._rate.elapsed_s
-        self.write(
-            "progress",
-            clips=self._rate.clips,
-            num_clips=self._rate.total_clips,
-            refused_clips=self._rate.refused,
-            clips_per_s=round(self._rate.clips_per_s, 2),
-            times_real_time=round(self._rate.times_real_time, 2),
-            left_s=None if self._rate.left_s is None else round(self._rate.left_s, 1),
-        )
+        self._rate.finish(unit)
+        self._report(is_forced=self._rate.clips == self._rate.total_clips)
 
     def begin_publishing(self) -> None:
         """See `Progress`."""
         self.write("publishing")
+
+    def _report(self, *, is_forced: bool) -> None:
+        with self._lock:
+            if self._rate.elapsed_s - self._last < _JSON_EVERY_S and not is_forced:
+                return
+            self._last = self._rate.elapsed_s
+            left_s = self._rate.left_s
+            self.write(
+                "progress",
+                clips=self._rate.clips,
+                num_clips=self._rate.total_clips,
+                refused_clips=self._rate.refused,
+                clips_per_s=round(self._rate.clips_per_s, 2),
+                times_real_time=round(self._rate.times_real_time, 2),
+                left_s=None if left_s is None else round(left_s, 1),
+            )

@@ -26,6 +26,7 @@ from indexer.survey import Examined, examine
 from indexer.units import (
     ClipEncoder,
     DecodeConfig,
+    OnClips,
     ReadClips,
     WorkUnit,
     assemble_unit,
@@ -102,16 +103,21 @@ class RayWorkers:
             (done, *_), _ = ray.wait(list(running))
             yield _examined(done, running.pop(done), self._config.stall_s)
 
-    def encode(self, units: Sequence[WorkUnit]) -> Iterator[StagedUnit]:
-        """Each unit, finished, in any order.
+    def encode(self, units: Sequence[WorkUnit], on_clips: OnClips) -> Iterator[StagedUnit]:
+        """Each unit, finished, in any order. Encoders are up when this returns.
+
+        Args:
+            on_clips: hears from the lanes' threads how far their units are.
 
         Raises:
-            HenasyError: an encoder died or failed.
+            HenasyError: an encoder does not start, died or failed.
         """
-        if not units:
-            return
-        self._start_ray()
-        self._start_encoders()
+        if units:
+            self._start_ray()
+            self._start_encoders()
+        return self._finished(units, on_clips)
+
+    def _finished(self, units: Sequence[WorkUnit], on_clips: OnClips) -> Iterator[StagedUnit]:
         # One lane more than decoders: while one waits for its last batch, another already decodes.
         num_lanes = self._num_decoders + 1
         waiting = list(reversed(units))
@@ -120,7 +126,7 @@ class RayWorkers:
             try:
                 while waiting or running:
                     while waiting and len(running) < num_lanes + 1:
-                        running.add(lanes.submit(self._follow, waiting.pop()))
+                        running.add(lanes.submit(self._follow, waiting.pop(), on_clips))
                     done, running = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
                     for future in done:
                         yield future.result()
@@ -199,10 +205,10 @@ class RayWorkers:
             self._encoders.put(one)
         self._is_started = True
 
-    def _follow(self, unit: WorkUnit) -> StagedUnit:
+    def _follow(self, unit: WorkUnit, on_clips: OnClips) -> StagedUnit:
         for _ in range(_ATTEMPTS):
             try:
-                return self._follow_once(unit)
+                return self._follow_once(unit, on_clips)
             except WorkerCrashedError:
                 continue
             except RayError as error:
@@ -210,7 +216,7 @@ class RayWorkers:
         reason = f"the decoder crashed, or did not advance for {self._config.stall_s:g} s, {_ATTEMPTS} times"
         return refuse_unit(unit, reason, self._settings)
 
-    def _follow_once(self, unit: WorkUnit) -> StagedUnit:
+    def _follow_once(self, unit: WorkUnit, on_clips: OnClips) -> StagedUnit:
         config = DecodeConfig(
             num_frames=self._settings.num_frames,
             batch_clips=_BATCH_CLIPS["cpu" if self._device == "cpu" else "cuda"],
@@ -230,6 +236,7 @@ class RayWorkers:
                 self._encoders.put(encoder)
             if isinstance(result, ClipRows):
                 pieces.append(result)
+                on_clips(unit.key, sum(len(piece) for piece in pieces))
             else:
                 refused.append(result)
         return assemble_unit(unit, pieces, refused, self._settings)

@@ -54,6 +54,9 @@ class ClipEncoder(Protocol):
         """Embeddings of N clips from F frames (F, H, W, 3) and their rows (N, T)."""
 
 
+OnClips = Callable[[tuple[str, int], int], None]
+"""Hears (unit's key, clips of it that are done)."""
+
 ReadClips = Callable[..., Iterator[ClipBatch | RefusedClips]]
 
 

@@ -13,7 +13,7 @@ from henasy.video import ClipPlan, RefusedClips
 from indexer.build import BuildOutcome, BuildRequest, build
 from indexer.progress import Silent
 from indexer.survey import Examined, examine
-from indexer.units import DecodeConfig, WorkUnit, assemble_unit, decode_unit, encode_batch
+from indexer.units import DecodeConfig, OnClips, WorkUnit, assemble_unit, decode_unit, encode_batch
 
 PLAN = ClipPlan(clip_s=1.0, stride_s=0.5, num_frames=2)
 SETTINGS = IndexSettings(
@@ -71,7 +71,7 @@ class LocalWorkers:
             self.examined.append(file)
             yield examine(file)
 
-    def encode(self, units: Sequence[WorkUnit]) -> Iterator[StagedUnit]:
+    def encode(self, units: Sequence[WorkUnit], on_clips: OnClips) -> Iterator[StagedUnit]:
         for unit in units:
             pieces: list[ClipRows] = []
             refused: list[RefusedClips] = []
@@ -80,6 +80,7 @@ class LocalWorkers:
                     refused.append(item)
                 else:
                     pieces.append(encode_batch(ColourEncoder(), item, SETTINGS, unit.first))
+                    on_clips(unit.key, sum(len(piece) for piece in pieces))
             self.encoded.append(unit.key)
             if self._on_encoded is not None:
                 self._on_encoded(unit)

@@ -112,6 +112,10 @@ def test_rate_counts_clips_and_refusals() -> None:
     units = [unit_of(8), unit_of(4, first=8)]
     rate = Rate(units)
     assert (rate.total_clips, rate.left_s) == (12, None)
-    rate.add(refuse_unit(units[1], "hung", SETTINGS))
+    rate.finish(refuse_unit(units[1], "hung", SETTINGS))
     assert (rate.clips, rate.refused) == (4, 4)
-    assert rate.left_s == pytest.approx(2 * rate.elapsed_s, rel=0.5)
+    rate.advance(units[0].key, 6)
+    # The unit began anew, as after a crash of its decoder.
+    rate.advance(units[0].key, 2)
+    assert (rate.clips, rate.refused) == (6, 4)
+    assert rate.left_s == pytest.approx(rate.elapsed_s, rel=0.5)
