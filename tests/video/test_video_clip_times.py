@@ -7,6 +7,7 @@ import random
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from barcode_video import Writing, number_shown_at, read_number, regular_times, write_video
@@ -193,3 +194,32 @@ def test_unknown_decoders_and_batch_sizes_are_refused(videos: dict[str, Path]) -
         read_clips(videos["reordered"], [[0, 1]], 4, decoder="magic")
     with pytest.raises(InputError, match="batch_clips"):
         read_clips(videos["reordered"], [[0, 1]], 4, batch_clips=0)
+
+
+@pytest.mark.parametrize(
+    ("red_share", "blue_share", "tag", "is_full_range"),
+    [(0.299, 0.114, None, False), (0.299, 0.114, 6, False), (0.2126, 0.0722, 1, False), (0.299, 0.114, 6, True)],
+    ids=["untagged", "BT.601", "BT.709", "full range"],
+)
+def test_colours_are_those_that_the_stream_declares(
+    tmp_path: Path, red_share: float, blue_share: float, tag: int | None, is_full_range: bool
+) -> None:
+    """The oracle is the formula by which the test made luma and chroma from the colour."""
+    colour = np.array([200.0, 60.0, 40.0])
+    luma = colour @ [red_share, 1 - red_share - blue_share, blue_share]
+    chroma = np.array([(colour[2] - luma) / (1 - blue_share), (colour[0] - luma) / (1 - red_share)]) / 2
+    planes = [luma, *(128 + chroma)] if is_full_range else [16 + luma * 219 / 255, *(128 + chroma * 224 / 255)]
+    sizes = (128 * 96, 64 * 48, 64 * 48)
+    picture = np.concatenate([np.full(size, round(value)) for size, value in zip(sizes, planes, strict=True)])
+    with av.open(str(tmp_path / "colour.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=30, options={"qp": "1"})
+        stream.height, stream.width, stream.pix_fmt = 96, 128, "yuv420p"
+        frame = av.VideoFrame.from_ndarray(picture.astype(np.uint8).reshape(144, 128), format="yuv420p")
+        if tag is not None:
+            stream.codec_context.colorspace = frame.colorspace = tag
+        if is_full_range:
+            stream.codec_context.color_range = frame.color_range = 2
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    batch = next(read_clips(tmp_path / "colour.mp4", [[0, 0.03]], 1))
+    assert isinstance(batch, ClipBatch)
+    np.testing.assert_allclose(batch.frames.reshape(-1, 3).mean(axis=0), colour, atol=2)  # rounding of three planes
