@@ -16,9 +16,15 @@ from henasy.errors import InputError, NotFoundError, SpaceMismatchError, Unsuppo
 from henasy.index.reader import ClipColumns, Index
 from henasy.index.select import Selection
 from henasy.index.videos import VideoRecord
-from henasy.search.explain import ClipView, EmbeddedQuery, explain_clip, soft_saliency, stored_saliency
+from henasy.search.explain import (
+    ClipView,
+    EmbeddedQuery,
+    explain_clip,
+    read_views,
+    soft_saliency,
+    stored_saliency,
+)
 from henasy.search.hits import (
-    Entity,
     Evidence,
     Explanation,
     Hit,
@@ -120,7 +126,7 @@ class Engine:
         check_query("query", query)
         check_time("start_s", start_s)
         self._require_entities("Explain")
-        view = ClipView(self.index, self.encoder, self._find_clip(video_id, start_s))
+        view = read_views(self.index, self.encoder, np.array([self._find_clip(video_id, start_s)]))[0]
         self._require_slot(view, slot)
         embedded = self._embed(SearchRequest(queries=(query,), top_k=1, is_explained=True))[0]
         explanation = explain_clip(view, embedded, slot)
@@ -213,34 +219,21 @@ class Engine:
     def _hits(self, ranked: Ranked, query: EmbeddedQuery, request: SearchRequest) -> tuple[Hit, ...]:
         clip_rows = self._clip_rows(ranked.rows, request)
         clips = self.index.clips(clip_rows)
+        is_viewed = request.target is Target.ENTITIES or request.is_explained
+        views = read_views(self.index, self.encoder, clip_rows) if is_viewed else []
         hits = []
-        for at, (row, score) in enumerate(zip(ranked.rows, ranked.scores, strict=True)):
-            entity, explanation = self._evidence(int(row), int(clip_rows[at]), float(score), query, request)
+        for at, (row, score) in enumerate(zip(ranked.rows.tolist(), ranked.scores.tolist(), strict=True)):
+            slot = row % self.index.num_entities if request.target is Target.ENTITIES else None
             hit = Hit(
                 rank=at + 1,
-                score=float(score),
+                score=score,
                 video=video_ref(self.index.videos[int(clips.video_row[at])]),
                 span=Span(float(clips.start_s[at]), float(clips.end_s[at])),
-                entity=entity,
-                explanation=explanation,
+                entity=None if slot is None else views[at].entity(slot, score),
+                explanation=explain_clip(views[at], query, slot) if request.is_explained else None,
             )
             hits.append(hit)
         return tuple(hits)
-
-    def _evidence(
-        self, row: int, clip_row: int, score: float, query: EmbeddedQuery, request: SearchRequest
-    ) -> tuple[Entity | None, Explanation | None]:
-        is_entity = request.target is Target.ENTITIES
-        if not (is_entity or request.is_explained):
-            return None, None
-        view = ClipView(self.index, self.encoder, clip_row)
-        slot = row % self.index.num_entities if is_entity else None
-        entity = None
-        if slot is not None:
-            share = float(view.patch_share[slot])
-            entity = Entity(slot=slot, score=score, patch_share=share, regions=view.regions(slot))
-        explanation = explain_clip(view, query, slot) if request.is_explained else None
-        return entity, explanation
 
     def _saliency(self, view: ClipView, explanation: Explanation) -> tuple[tuple[Saliency, ...], str]:
         """Saliency of the explanation's entities, and why it is not the soft one (empty when it is)."""

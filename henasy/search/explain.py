@@ -5,6 +5,7 @@ D width, E entities, T frames, gh x gw patches per frame.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from henasy.errors import VideoError
 from henasy.index.reader import Index
 from henasy.index.videos import VideoRecord
-from henasy.search.hits import Box, Entity, Explanation, PhraseKind, PhraseMatch, Region, Saliency
+from henasy.search.hits import Box, Entity, Explanation, PhraseKind, PhraseMatch, Saliency
 from henasy.search.regions import regions_of
 from henasy.text.phrases import Phrase
 from henasy.video.clips import RefusedClips, read_clips
@@ -37,44 +38,67 @@ class EmbeddedQuery(NamedTuple):
     """(number of phrases, D)"""
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ClipView:
     """One clip of the index with its entities and where they are."""
 
-    def __init__(self, index: Index, encoder: Encoder, row: int) -> None:
-        """Reads the clip's columns.
-
-        Args:
-            row: clip row of the index, which has entities.
-        """
-        rows = np.array([row], np.int64)
-        columns = index.clips(rows)
-        share, is_valid = index.entity_shares(rows)
-        self.record: VideoRecord = index.videos[int(columns.video_row[0])]
-        self.span = (float(columns.start_s[0]), float(columns.end_s[0]))
-        self.times_s: NDArray[np.float64] = frame_times([self.span], index.settings.num_frames)[0]
-        self.crop: FrameCrop = encoder.spec.crop_to_frame(self.record.height_px, self.record.width_px)
-        self.patch_share: NDArray[np.float32] = share[0]
-        self.is_valid: NDArray[np.bool_] = is_valid[0]
-        self._index, self._rows = index, rows
-        self._grid = index.settings.grid
+    record: VideoRecord
+    span: tuple[float, float]
+    times_s: NDArray[np.float64]
+    """(T,)"""
+    crop: FrameCrop
+    """What the encoder saw of a displayed frame."""
+    patch_share: NDArray[np.float32]
+    """(E,)"""
+    is_valid: NDArray[np.bool_]
+    """(E,)"""
+    patches: NDArray[np.uint8]
+    """(T, gh, gw) the entity of each patch"""
+    index: Index
+    rows: NDArray[np.int64]
+    """(1,) the clip's row in `index`"""
 
     def members(self, slot: int) -> NDArray[np.bool_]:
         """(T, gh, gw) the patches of an entity."""
-        patches = self._index.assignment(self._rows)[0]
-        return np.asarray(patches == slot).reshape(len(patches), *self._grid)
+        return np.asarray(self.patches == slot)
 
     def clip_score(self, vector: NDArray[np.float32]) -> float:
         """Similarity of the clip to a text (D,)."""
-        return float(_cosines(self._index.clip_vectors(self._rows), vector)[0])
+        return float(_cosines(self.index.clip_vectors(self.rows), vector)[0])
 
     def entity_scores(self, vector: NDArray[np.float32]) -> NDArray[np.float64]:
         """(E,) similarities of the entities to a text (D,); -inf for entities without patches."""
-        scores = _cosines(self._index.entity_vectors(self._rows)[0], vector)
+        scores = _cosines(self.index.entity_vectors(self.rows)[0], vector)
         return np.where(self.is_valid, scores, -np.inf)
 
-    def regions(self, slot: int) -> tuple[Region, ...]:
-        """Where an entity is in each frame."""
-        return regions_of(self.members(slot), self.times_s, self.crop)
+    def entity(self, slot: int, score: float) -> Entity:
+        """An entity with where it is in each frame; `score` is its similarity to the whole query."""
+        regions = regions_of(self.members(slot), self.times_s, self.crop)
+        return Entity(slot=slot, score=score, patch_share=float(self.patch_share[slot]), regions=regions)
+
+
+def read_views(index: Index, encoder: Encoder, rows: NDArray[np.int64]) -> list[ClipView]:
+    """The views of some clips of an index that has entities; `rows` (n,) are clip rows."""
+    columns = index.clips(rows)
+    share, is_valid = index.entity_shares(rows)
+    patches = index.assignment(rows).reshape(len(rows), index.settings.num_frames, *index.settings.grid)
+    spans = np.stack([columns.start_s, columns.end_s], axis=1)
+    times_s = frame_times(spans, index.settings.num_frames)
+    records = [index.videos[int(row)] for row in columns.video_row]
+    return [
+        ClipView(
+            record=record,
+            span=(float(spans[at, 0]), float(spans[at, 1])),
+            times_s=times_s[at],
+            crop=encoder.spec.crop_to_frame(record.height_px, record.width_px),
+            patch_share=share[at],
+            is_valid=is_valid[at],
+            patches=patches[at],
+            index=index,
+            rows=rows[at : at + 1],
+        )
+        for at, record in enumerate(records)
+    ]
 
 
 def explain_clip(view: ClipView, query: EmbeddedQuery, slot: int | None) -> Explanation:
@@ -91,10 +115,8 @@ def explain_clip(view: ClipView, query: EmbeddedQuery, slot: int | None) -> Expl
         slots.add(slot)
     if not slots and view.is_valid.any():
         slots.add(int(np.argmax(scores)))
-    entities = [
-        Entity(slot=s, score=float(scores[s]), patch_share=float(view.patch_share[s]), regions=view.regions(s))
-        for s in sorted(slots, key=lambda s: (-scores[s], s))
-    ]
+    best_first = sorted(slots, key=lambda slot: (-scores[slot], slot))
+    entities = [view.entity(slot, float(scores[slot])) for slot in best_first]
     return Explanation(clip_score=view.clip_score(query.vector), phrases=phrases, entities=tuple(entities))
 
 

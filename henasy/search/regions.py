@@ -4,6 +4,8 @@ A mask is constant over each patch, so its run-length code follows from the grid
 T frames, gh x gw patches per frame, H x W pixels of a displayed frame.
 """
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco
@@ -25,11 +27,15 @@ def regions_of(is_member: NDArray[np.bool_], times_s: NDArray[np.float64], crop:
     return tuple(_region(frame, float(time_s), rows, columns) for frame, time_s in zip(is_member, times_s, strict=True))
 
 
+@functools.lru_cache(maxsize=256)
 def _cells(num_cells: int, length_px: int, start_px: float, extent_px: float) -> NDArray[np.int64]:
     """(length_px,) the cell under the middle of each pixel of an axis, -1 outside the grid."""
     position = (np.arange(length_px) + 0.5 - start_px) / extent_px * num_cells
     is_inside = (position >= 0) & (position < num_cells)
-    return np.where(is_inside, position, -1).astype(np.int64)
+    cells = np.where(is_inside, position, -1).astype(np.int64)
+    # Shared by all frames of this size.
+    cells.setflags(write=False)
+    return cells
 
 
 def _region(is_member: NDArray[np.bool_], time_s: float, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Region:
