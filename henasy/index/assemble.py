@@ -46,6 +46,7 @@ class PartPlan(NamedTuple):
 
 class _OldPart(NamedTuple):
     entry: PartEntry
+    part: Part
     dropped: NDArray[np.bool_]
     sources: list[Source]
 
@@ -68,6 +69,7 @@ def plan_parts(
 
     Raises:
         NotFoundError: a video is neither in the old generation nor staged.
+        IndexFormatError: a part that is to be copied is damaged.
     """
     wanted = {record.video_id for record in videos} - replaced
     old = [] if generation is None else [_look(root, generation, entry, wanted) for entry in generation.manifest.parts]
@@ -76,6 +78,9 @@ def plan_parts(
     folded = [part for part in old if _num_left(part) < fold_clips or 2 * _num_left(part) < part.entry.num_clips]
     if not fresh and len(folded) < 2 and not any(part.dropped.any() for part in folded):
         folded = []
+    for one in folded:
+        # What is copied gets fresh checksums, which must not launder damage.
+        one.part.check()
     folded_ids = {part.entry.part_id for part in folded}
     stays = [part for part in old if part.entry.part_id not in folded_ids]
     sources = [*fresh, *(source for part in folded for source in part.sources)]
@@ -99,8 +104,7 @@ def write_parts(
 
 
 def _look(root: Path, generation: Generation, entry: PartEntry, wanted: Set[str]) -> _OldPart:
-    # Opened with checks: what is copied from here gets fresh checksums and must not launder damage.
-    part = Part(root, entry, generation.manifest.settings, is_checked=True)
+    part = Part(root, entry, generation.manifest.settings, is_checked=False)
     dropped = generation.dropped.get(entry.part_id, np.zeros(entry.num_clips, np.bool_))
     is_wanted = np.array([video_id in wanted for video_id in part.video_ids], np.bool_)
     dropped = dropped | ~is_wanted[part.video_code]
@@ -111,7 +115,7 @@ def _look(root: Path, generation: Generation, entry: PartEntry, wanted: Set[str]
         Source(part.video_ids[codes[start]], len(own), part, own)
         for start, own in zip(starts, np.split(rows, starts[1:]), strict=len(starts) > 0)
     ]
-    return _OldPart(entry, dropped, sources)
+    return _OldPart(entry, part, dropped, sources)
 
 
 def _num_left(part: _OldPart) -> int:

@@ -15,7 +15,7 @@ from henasy.errors import IndexFormatError
 from henasy.index import layout
 from henasy.index.assignment import num_planes, packed_bytes, unpack_assignment
 from henasy.index.durable import check_file
-from henasy.index.manifest import PartEntry
+from henasy.index.manifest import FileEntry, PartEntry
 from henasy.index.rows import ClipRows
 from henasy.index.settings import IndexSettings
 
@@ -36,9 +36,11 @@ class Part:
         self.folder = layout.part_folder(root, entry.part_id)
         self.num_clips = entry.num_clips
         self._settings = settings
+        self._files = entry.files
         for file in entry.files:
-            _check(self.folder / file.name, file.sha256, file.num_bytes, is_checked=is_checked)
-        self.sha256 = {file.name: file.sha256 for file in entry.files}
+            _check_size(self.folder / file.name, file)
+        if is_checked:
+            self.check()
         self.clips = self._vectors(layout.CLIP_VECTORS, (settings.width,))
         self._read_clip_columns()
         if settings.num_entities:
@@ -83,6 +85,15 @@ class Part:
         # A plain view: indexing np.memmap itself costs a Python call per result.
         return np.asarray(array)
 
+    def check(self) -> None:
+        """Reads every byte and passes when all are as written.
+
+        Raises:
+            IndexFormatError: a file is missing or damaged.
+        """
+        for file in self._files:
+            check_file(self.folder / file.name, file.sha256, file.num_bytes)
+
     def assignment(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         """(n, T, K) the entity of each patch; (n, 0, 0) when there are no entities."""
         if not self._settings.num_entities:
@@ -118,12 +129,11 @@ ENTITY_SCHEMA = pa.schema(
 """Columns of entities.parquet: row `clip * E + slot`, where `clip` is the row of clips.npy."""
 
 
-def _check(file: Path, sha256: str, num_bytes: int, *, is_checked: bool) -> None:
-    if is_checked:
-        check_file(file, sha256, num_bytes)
-    elif not file.is_file() or file.stat().st_size != num_bytes:
-        found = f"{file.stat().st_size} bytes" if file.is_file() else "nothing"
-        raise IndexFormatError(f"{file}: {found} found, {num_bytes} bytes expected (sha256 {sha256})")
+def _check_size(file: Path, entry: FileEntry) -> None:
+    found = f"{file.stat().st_size} bytes" if file.is_file() else "nothing"
+    if found != f"{entry.num_bytes} bytes":
+        expected = f"{entry.num_bytes} bytes expected (sha256 {entry.sha256})"
+        raise IndexFormatError(f"{file}: {found} found, {expected}")
 
 
 def _read_table(file: Path, schema: pa.Schema, num_rows: int) -> pa.Table:

@@ -173,13 +173,7 @@ class Index:
         Raises:
             InputError: a row does not exist.
         """
-        rows = self._checked(rows, self.num_clips)
-        video_row = np.empty(len(rows), np.int64)
-        start_s, end_s = np.empty(len(rows)), np.empty(len(rows))
-        for number, at, local in self._locate(rows):
-            part = self._parts[number].part
-            video_row[at] = self._video_rows[number][part.video_code[local]]
-            start_s[at], end_s[at] = part.start_s[local], part.end_s[local]
+        video_row, start_s, end_s = self._places(self._checked(rows, self.num_clips))
         return ClipColumns(self._ids[video_row], start_s, end_s, video_row)
 
     def entities(self, rows: NDArray[np.int64]) -> EntityColumns:
@@ -276,12 +270,12 @@ class Index:
         videos = select_videos(filters, self.videos)
         if videos is None and filters.start_s is None and filters.end_s is None:
             return EVERYTHING
-        columns = self.clips(np.arange(self.num_clips))
-        mask = np.ones(self.num_clips, np.bool_) if videos is None else videos[columns.video_row]
+        video_row, start_s, end_s = self._places(np.arange(self.num_clips))
+        mask = np.ones(self.num_clips, np.bool_) if videos is None else videos[video_row]
         if filters.start_s is not None:
-            mask &= columns.end_s > filters.start_s
+            mask &= end_s > filters.start_s
         if filters.end_s is not None:
-            mask &= columns.start_s < filters.end_s
+            mask &= start_s < filters.end_s
         return Selection(np.flatnonzero(mask))
 
     @functools.cached_property
@@ -303,6 +297,15 @@ class Index:
         """Row in `videos` of each of the part's video codes, -1 for videos that were dropped."""
         ids = part.part.video_ids
         return np.array([self.videos.row_of(one) if one in self.videos else -1 for one in ids], np.int64)
+
+    def _places(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+        """Row in `videos`, start and end of each clip."""
+        video_row, start_s, end_s = np.empty(len(rows), np.int64), np.empty(len(rows)), np.empty(len(rows))
+        for number, at, local in self._locate(rows):
+            part = self._parts[number].part
+            video_row[at] = self._video_rows[number][part.video_code[local]]
+            start_s[at], end_s[at] = part.start_s[local], part.end_s[local]
+        return video_row, start_s, end_s
 
     def _checked(self, rows: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
         rows = np.asarray(rows, np.int64)

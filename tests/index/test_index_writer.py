@@ -206,7 +206,7 @@ def test_refusals_are_kept_with_their_reason(root: Path, settings: IndexSettings
 
 
 def test_new_video_without_rows_is_refused(root: Path, settings: IndexSettings, record_of: RecordOf) -> None:
-    with IndexWriter(root, settings) as writer, pytest.raises(NotFoundError, match="video01.*neither"):
+    with IndexWriter(root, settings) as writer, pytest.raises(NotFoundError, match=r"video01.*neither"):
         writer.publish([record_of(1, 3)], [])
 
 
@@ -238,9 +238,9 @@ def test_other_space_or_plan_is_refused_by_name(
 
 
 def test_second_writer_is_told_who_holds_the_index(root: Path, settings: IndexSettings) -> None:
-    with IndexWriter(root, settings):
-        with pytest.raises(IndexBusyError, match=f"another writer holds the index .process {os.getpid()} on"):
-            IndexWriter(root, settings)
+    message = f"another writer holds the index .process {os.getpid()} on"
+    with IndexWriter(root, settings), pytest.raises(IndexBusyError, match=message):
+        IndexWriter(root, settings)
     IndexWriter(root, settings).close()
 
 
