@@ -52,8 +52,10 @@ def main(
         clips = read_rendered_clips(archive)
         questions = _first(load_egomcq(write_layouts(archive, cache_folder()).egomcq), num_questions)
         train_clips = _whole_videos(read_rendered_clips(train_archive), num_train_clips)
+        answers = {question.choices[question.answer] for question in questions.questions}
+        asked = [clip for clip in clips if clip.span in answers]
         with progress_bar() as progress:
-            total = len(questions.distinct_spans()[0]) + len(train_clips) + len(clips)
+            total = len(questions.distinct_spans()[0]) + len(train_clips) + len(asked)
             task = progress.add_task("clips", total=total)
 
             def advance(count: int) -> None:
@@ -62,7 +64,7 @@ def main(
             held_out = RenderedArchive(folder=archive, clips=clips)
             train = RenderedArchive(folder=train_archive, clips=train_clips)
             by_method = similarities(encoders, questions, held_out, train, on_progress=advance)
-            evidence = mask_evidence(encoders.henasy, archive, clips, on_progress=advance)
+            evidence = mask_evidence(encoders.henasy, archive, asked, on_progress=advance)
         rows = compare(questions, by_method)
         facts = encoder_facts(model, encoders.henasy, is_rendered=True) | {
             "archives": f"{archive}, baselines learn from {len(train_clips)} clips of {train_archive}",
