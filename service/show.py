@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from henasy.search.hits import Explanation, Hit, QueryResult, SearchAnswer
+from henasy.search.hits import Box, Explanation, Hit, QueryResult, SearchAnswer
 
 
 def to_json(answer: SearchAnswer) -> str:
@@ -30,21 +30,24 @@ def _plain(value: Any) -> Any:
 
 
 def print_table(console: Console, result: QueryResult) -> None:
-    """One line per hit, with what each phrase met below it when it was explained."""
+    """One line per hit; below them, what each phrase met in the hits that were explained."""
     has_entities = any(hit.entity is not None for hit in result.hits)
-    table = Table(title=escape(f'"{result.query}"'), title_justify="left", show_edge=False)
-    for heading, justify in (("#", "right"), ("score", "right"), ("video", "left"), ("span", "right")):
-        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    table = Table(title=escape(f'"{result.query}"'), title_justify="left", box=None)
+    table.add_column("#", justify="right")
+    table.add_column("score", justify="right")
+    table.add_column("video", overflow="fold")
+    table.add_column("span", justify="right", no_wrap=True)
     if has_entities:
         table.add_column("entity", justify="right")
-        table.add_column("box in the middle frame", justify="right")
+        table.add_column("largest box, px", justify="right")
     for hit in result.hits:
         table.add_row(str(hit.rank), f"{hit.score:.3f}", escape(hit.video.path), _span(hit), *_entity_cells(hit))
-        if hit.explanation is not None:
-            table.add_row("", "", f"[dim]{escape(_phrases(hit.explanation))}[/dim]")
     console.print(table)
     if not result.hits:
         console.print("no hit")
+    for hit in result.hits:
+        if hit.explanation is not None:
+            console.print(escape(f"{hit.rank:>3}: {_phrases(hit.explanation)}"), style="dim", soft_wrap=True)
 
 
 def _span(hit: Hit) -> str:
@@ -54,10 +57,15 @@ def _span(hit: Hit) -> str:
 def _entity_cells(hit: Hit) -> list[str]:
     if hit.entity is None:
         return []
-    regions = hit.entity.regions
-    box = regions[len(regions) // 2].box if regions else None
-    shown = "not there" if box is None else f"{box.left_px:.0f},{box.top_px:.0f} {box.right_px:.0f},{box.bottom_px:.0f}"
-    return [str(hit.entity.slot), shown]
+    boxes = [region.box for region in hit.entity.regions if region.box is not None]
+    if not boxes:
+        return [str(hit.entity.slot), "-"]
+    box = max(boxes, key=_area)
+    return [str(hit.entity.slot), f"{box.left_px:.0f},{box.top_px:.0f} {box.right_px:.0f},{box.bottom_px:.0f}"]
+
+
+def _area(box: Box) -> float:
+    return (box.right_px - box.left_px) * (box.bottom_px - box.top_px)
 
 
 def _phrases(explanation: Explanation) -> str:
