@@ -99,7 +99,7 @@ class Engine:
         for text, query in zip(request.queries, embedded, strict=True):
             proceed()
             asked = time.perf_counter()
-            ranked = self._rank(query.vector, request, scope)
+            ranked = self._rank(query.vector, request, scope, proceed)
             nearest_s += time.perf_counter() - asked
             results.append(QueryResult(query=text, hits=self._hits(ranked, query, request)))
         timing = Timing(
@@ -194,12 +194,14 @@ class Engine:
             start += len(found)
         return embedded
 
-    def _rank(self, vector: NDArray[np.float32], request: SearchRequest, scope: _Scope) -> Ranked:
+    def _rank(self, vector: NDArray[np.float32], request: SearchRequest, scope: _Scope, proceed: Proceed) -> Ranked:
         """The rows that become hits, clip rows or entity rows, in the order in which they are shown."""
         is_entities = request.target is Target.ENTITIES
         find = self.index.search_entities if is_entities else self.index.search_clips
 
         def nearest(k: int) -> Ranked:
+            # Few videos or many overlaps can ask for ever longer lists, up to the whole index.
+            proceed()
             found = find(vector[None], k, scope.selection)
             is_row = found.rows[0] >= 0
             return Ranked(found.scores[0][is_row], found.rows[0][is_row])

@@ -265,6 +265,30 @@ def test_a_deadline_that_passes_while_encoding_ends_the_call(slow: SearchServer)
         assert client.search("mug")
 
 
+def test_a_cancelled_call_is_no_failure(slow: SearchServer, caplog: pytest.LogCaptureFixture) -> None:
+    with stub_of(slow.address) as stub, HenasyClient(slow.address) as client:
+        call = stub.Search.future(search_pb2.SearchRequest(query="slow"))
+        assert SlowEncoder.started.wait(10)
+        call.cancel()
+        SlowEncoder.go_on.set()
+        assert client.search("mug")
+        assert call.cancelled()
+    assert "failed" not in caplog.text
+
+
+def test_more_calls_than_are_held_are_refused(tmp_path: Path) -> None:
+    SlowEncoder.started.clear()
+    SlowEncoder.go_on.clear()
+    with serving(tmp_path, encoder=SlowEncoder(), max_calls=1) as server, stub_of(server.address) as stub:
+        first = stub.Search.future(search_pb2.SearchRequest(query="slow"))
+        assert SlowEncoder.started.wait(10)
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.Search(search_pb2.SearchRequest(query="mug"))
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        SlowEncoder.go_on.set()
+        assert len(first.result(10).results[0].hits) == 10
+
+
 def test_stop_finishes_calls_that_have_begun(slow: SearchServer) -> None:
     with HenasyClient(slow.address) as client, ThreadPoolExecutor(2) as pool:
         call = pool.submit(client.search, "slow")

@@ -13,11 +13,14 @@ from service.server import SearchServer, ServerConfig
 
 
 @contextmanager
-def serving(root: Path, *, encoder: WordEncoder | None = None, kind: str = "henasy") -> Iterator[SearchServer]:
+def serving(
+    root: Path, *, encoder: WordEncoder | None = None, kind: str = "henasy", max_calls: int = 64
+) -> Iterator[SearchServer]:
     """A server on a free port over the small index under `root`."""
     encoder = encoder or (WordEncoder() if kind == "henasy" else WordEncoder(kind="dual", num_entities=0))
     live = LiveEngine(open_index(root, kind=kind), encoder)  # type: ignore[arg-type]
-    with SearchServer(live, ServerConfig(port=0, reload_s=0.05, grace_s=5.0)) as server:
+    config = ServerConfig(port=0, reload_s=0.05, grace_s=5.0, max_calls=max_calls)
+    with SearchServer(live, config) as server:
         yield server
 
 
