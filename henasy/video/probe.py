@@ -11,6 +11,11 @@ from av.video.frame import VideoFrame
 from henasy.errors import VideoError
 from henasy.video.container import VideoSource, check_readable, open_video, orientation, shown_size
 
+_DOUBTFUL_S = 48 * 3600.0
+"""A header that states more is not believed: one flipped byte can make it state a million years."""
+_MAX_DURATION_S = 31 * 86_400.0
+"""No file is longer; planning the clips of one that claims to be would take all memory."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class VideoInfo:
@@ -46,8 +51,10 @@ def probe(path: Path | str) -> VideoInfo:
         codec = source.stream.codec_context.codec.canonical_name
         turn = orientation(frame)
         size = turn.displayed(shown_size(frame, source.stream))
-    if duration_s is None:
+    if duration_s is None or duration_s > _DOUBTFUL_S:
         duration_s = _measured_duration_s(path)
+    if duration_s > _MAX_DURATION_S:
+        raise VideoError(f"{path}: its timestamps reach {duration_s:.0f} s, at most {_MAX_DURATION_S:.0f} are allowed")
     fps = 1 / source.frame_s
     return VideoInfo(
         path=path,

@@ -1,6 +1,7 @@
 """What cannot be read costs itself alone, and says why; nothing wrong is ever handed out."""
 
 import os
+import struct
 import threading
 from pathlib import Path
 
@@ -74,6 +75,16 @@ def test_recording_that_was_cut_off_before_or_in_its_index_is_refused(tmp_path: 
     assert _refusal(path) == "its index (moov box) is cut off"
     path.write_bytes(data[: index - 100])
     assert _refusal(path) == "has no index (moov box): the recording or the copy was cut off"
+
+
+def test_length_that_no_video_has_is_measured_instead_of_believed(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "video.mkv", LONG)
+    data = path.read_bytes()
+    length_s = probe(path).duration_s
+    field = data.index(b"\x44\x89\x88") + 3  # Matroska's Duration, a double
+    for stated_ms in (1e9, 1e15):
+        path.write_bytes(data[:field] + struct.pack(">d", stated_ms) + data[field + 8 :])
+        assert probe(path).duration_s == pytest.approx(length_s, abs=0.05)
 
 
 def test_playlist_in_disguise_does_not_open_other_files(tmp_path: Path, intact: Path) -> None:
