@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 import ray as _ray
-from ray.exceptions import RayError, WorkerCrashedError
+from ray.exceptions import OutOfMemoryError, RayError, WorkerCrashedError
 
 from henasy.errors import ConfigError, HenasyError
 from henasy.index import ClipRows, IndexSettings, StagedUnit
@@ -43,6 +43,8 @@ LoadEncoder = Callable[[str, int | None], ClipEncoder]
 
 _ATTEMPTS = 2
 """A process may also die because its machine did: one death does not convict a file."""
+_DEATHS = (WorkerCrashedError, OutOfMemoryError)
+"""How Ray says that a process died: by itself, or killed because the machine's memory was full."""
 _BATCHES_AHEAD = 2
 """Decoded batches that wait per lane: one being taken while the next is made."""
 _MAX_FRAME_BYTES = 320 * 570 * 3
@@ -190,10 +192,11 @@ class RayWorkers:
         threads: int | None = 1
         # On shared cores decoders and encoders compete on purpose: whichever is behind gets the core, and held
         # back batches keep the other from running ahead. So encoders claim no core of Ray's.
+        # One that held a core while it waits would starve the only decoder of a machine with one.
         resources: dict[str, float] = {"num_cpus": 0}
         if device != "cpu":
             count = max(1, int(ray.cluster_resources().get("GPU", 1)))
-            threads, resources = None, {"num_cpus": 1, "num_gpus": 1}
+            threads, resources = None, {"num_cpus": 0, "num_gpus": 1}
         actor = ray.remote(_EncoderActor).options(max_restarts=0, scheduling_strategy="SPREAD", **resources)
         actors = [actor.remote(self._load, self._settings, device, threads) for _ in range(count)]
         try:
@@ -209,7 +212,7 @@ class RayWorkers:
         for _ in range(_ATTEMPTS):
             try:
                 return self._follow_once(unit, on_clips)
-            except WorkerCrashedError:
+            except _DEATHS:
                 continue
             except RayError as error:
                 raise HenasyError(f"{unit.file}: encoding failed: {_last_line(error)}") from error
@@ -288,7 +291,9 @@ def _examine_watched(file: str, stall_s: float) -> Examined:
 def _examined(reference: Any, file: str, stall_s: float) -> Examined:
     try:
         result: Examined = ray.get(reference)
-    except WorkerCrashedError:
+    except _DEATHS:
         reason = f"reading its header crashed, or took more than {stall_s:g} s, {_ATTEMPTS} times"
         return Examined(file, "", None, reason)
+    except RayError as error:
+        raise HenasyError(f"{file}: examining failed: {_last_line(error)}") from error
     return result
