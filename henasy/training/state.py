@@ -48,13 +48,14 @@ def save_state(
         "scaler": scaler.state_dict(),
     }
     for name, content in tensors.items():
-        with (temporary / f"{name}.pt").open("wb") as stream:
-            torch.save(content, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
+        torch.save(content, temporary / f"{name}.pt")
     (temporary / "train.json").write_text(json.dumps({"step": step, "config": config.to_dict()}, indent=2))
+    for path in (*temporary.iterdir(), temporary):
+        _sync(path)
     shutil.rmtree(final, ignore_errors=True)
     os.replace(temporary, final)
+    # Old checkpoints may go only once the new one's name is sure to survive a power cut.
+    _sync(folder)
     for old in _states(folder)[:-num_kept]:
         shutil.rmtree(old, ignore_errors=True)
     return final
@@ -79,6 +80,14 @@ def load_latest_state(folder: Path, *, device: torch.device) -> SavedState | Non
         return SavedState(step=int(about["step"]), config=TrainConfig.from_dict(about["config"]), **parts)
     except (OSError, RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise CheckpointError(f"{newest}: training checkpoint cannot be read ({error})") from error
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _states(folder: Path) -> list[Path]:
