@@ -289,6 +289,18 @@ def test_proceed_ends_a_search(engine: Engine) -> None:
         engine.search(SearchRequest(queries=("mug",)), stop)
 
 
+def test_proceed_is_asked_whenever_the_list_of_candidates_grows(engine: Engine) -> None:
+    calls = [0, 0]
+    for at, target in enumerate((Target.CLIPS, Target.VIDEOS)):
+
+        def count(at: int = at) -> None:
+            calls[at] += 1
+
+        engine.search(SearchRequest(queries=("mug",), target=target, top_k=len(CLIPS_PER_VIDEO)), count)
+    # Clips are asked for once; all videos together take more clips than the first list holds.
+    assert calls[1] > calls[0] > 0
+
+
 def test_empty_index_has_no_hits(tmp_path: Path) -> None:
     write_index(tmp_path, num_videos=0)
     engine = Engine(open_index(tmp_path, num_videos=0), WordEncoder())
