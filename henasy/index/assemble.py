@@ -74,7 +74,14 @@ def plan_parts(
     wanted = {record.video_id for record in videos} - replaced
     old = [] if generation is None else [_look(root, generation, entry, wanted) for entry in generation.manifest.parts]
     held = {source.video_id for part in old for source in part.sources}
-    fresh = [_staged_source(record.video_id, staged) for record in videos if record.video_id not in held]
+    units: dict[str, list[int]] = {}
+    for owner, unit in sorted(staged):
+        units.setdefault(owner, []).append(unit)
+    fresh = [
+        _staged_source(record.video_id, units.get(record.video_id, []), staged)
+        for record in videos
+        if record.video_id not in held
+    ]
     folded = [part for part in old if _num_left(part) < fold_clips or 2 * _num_left(part) < part.entry.num_clips]
     if not fresh and len(folded) < 2 and not any(part.dropped.any() for part in folded):
         folded = []
@@ -122,8 +129,7 @@ def _num_left(part: _OldPart) -> int:
     return part.entry.num_clips - int(part.dropped.sum())
 
 
-def _staged_source(video_id: str, staged: Mapping[tuple[str, int], StagedNote]) -> Source:
-    units = sorted(unit for owner, unit in staged if owner == video_id)
+def _staged_source(video_id: str, units: Sequence[int], staged: Mapping[tuple[str, int], StagedNote]) -> Source:
     if not units:
         raise NotFoundError(f"video_id: {video_id!r} has neither rows in the index nor staged units")
     num_clips = sum(staged[video_id, unit].num_clips for unit in units)
@@ -132,11 +138,13 @@ def _staged_source(video_id: str, staged: Mapping[tuple[str, int], StagedNote]) 
 
 def _groups(sources: Sequence[Source]) -> Iterator[list[Source]]:
     group: list[Source] = []
+    num_clips = 0
     for source in sources:
-        if group and sum(one.num_clips for one in group) + source.num_clips > layout.MAX_PART_CLIPS:
+        if group and num_clips + source.num_clips > layout.MAX_PART_CLIPS:
             yield group
-            group = []
+            group, num_clips = [], 0
         group.append(source)
+        num_clips += source.num_clips
     if group:
         yield group
 
