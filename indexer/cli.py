@@ -50,7 +50,13 @@ def cli() -> None:
 @click.option("--workers", type=click.IntRange(1), help="Decoding processes at a time [one per core].")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), help="Where to encode [GPUs if Ray sees any].")
 @click.option("--decoder", type=click.Choice(["pyav", "decord"]), default="pyav", show_default=True)
-@click.option("--stall-s", default=60.0, show_default=True, help="Kill a decoder that stands still for so long.")
+@click.option(
+    "--stall-s",
+    type=click.FloatRange(0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Kill a decoder that stands still for so long.",
+)
 @click.option("--retry", "is_retrying", is_flag=True, help="Try again what was refused before.")
 @_JSON
 def build_command(
@@ -108,7 +114,13 @@ def status(index: Path, is_json: bool) -> None:
 @cli.command()
 @_INDEX
 @_JSON
-@click.option("--sample", default=64, show_default=True, help="Clips to encode again and compare; 0 for none.")
+@click.option(
+    "--sample",
+    type=click.IntRange(0),
+    default=64,
+    show_default=True,
+    help="Clips to encode again and compare; 0 for none.",
+)
 @click.option("--model", help="Checkpoint [the one that the index names].")
 def verify(index: Path, is_json: bool, sample: int, model: str | None) -> None:
     """Check every file of an index, then encode a sample of its clips again and compare."""

@@ -10,7 +10,6 @@ store without passing the driver. Decoders run in processes that may die; that c
 import concurrent.futures
 import faulthandler
 import os
-import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
@@ -47,6 +46,8 @@ _DEATHS = (WorkerCrashedError, OutOfMemoryError)
 """How Ray says that a process died: by itself, or killed because the machine's memory was full."""
 _BATCHES_AHEAD = 2
 """Decoded batches that wait per lane: one being taken while the next is made."""
+_BATCHES_IN_ENCODING = 2
+"""Batches of one lane that are with encoders: a lone lane keeps two busy, and none waits for the driver."""
 _MAX_FRAME_BYTES = 320 * 570 * 3
 """The largest frame that leaves a decoder, 16:9 with a short side of 320 px."""
 _POLL_S = 0.5
@@ -75,9 +76,8 @@ class RayWorkers:
     ) -> None:
         """Remembers what to start; starts nothing."""
         self._config, self._settings, self._load, self._read = config, settings, load, read
-        self._is_started = self._has_begun_ray = False
-        self._encoders: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._num_lanes = 0
+        self._has_begun_ray = False
+        self._encoders = _Encoders([])
         self._stopping = threading.Event()
 
     def __enter__(self) -> "RayWorkers":
@@ -181,11 +181,11 @@ class RayWorkers:
         frames = _BATCH_CLIPS["cuda"] * self._settings.num_frames
         if self._config.device == "cpu":
             frames = _BATCH_CLIPS["cpu"] * self._settings.num_frames
-        batches = (self._num_decoders + 1) * (_BATCHES_AHEAD + 2)
+        batches = (self._num_decoders + 1) * (_BATCHES_AHEAD + _BATCHES_IN_ENCODING)
         return min(max(batches * frames * _MAX_FRAME_BYTES, 256 << 20), 4 << 30)
 
     def _start_encoders(self) -> None:
-        if self._is_started:
+        if self._encoders.num_encoders:
             return
         device = self._device
         count = self._num_decoders
@@ -203,10 +203,7 @@ class RayWorkers:
             ray.get([one.ready.remote() for one in actors])
         except RayError as error:
             raise HenasyError(f"an encoder does not start: {_last_line(error)}") from error
-        # Each twice: a GPU must find its next batch waiting.
-        for one in actors if device == "cpu" else actors * 2:
-            self._encoders.put(one)
-        self._is_started = True
+        self._encoders = _Encoders(actors)
 
     def _follow(self, unit: WorkUnit, on_clips: OnClips) -> StagedUnit:
         for _ in range(_ATTEMPTS):
@@ -231,12 +228,7 @@ class RayWorkers:
         )
         pieces: list[ClipRows] = []
         refused: list[RefusedClips] = []
-        for batch in self._batches(decode.remote(unit, config, self._read)):
-            encoder = self._encoders.get()
-            try:
-                result = ray.get(encoder.encode.remote(batch, unit.first))
-            finally:
-                self._encoders.put(encoder)
+        for result in self._encoded(decode.remote(unit, config, self._read), unit.first):
             if isinstance(result, ClipRows):
                 pieces.append(result)
                 on_clips(unit.key, sum(len(piece) for piece in pieces))
@@ -244,19 +236,64 @@ class RayWorkers:
                 refused.append(result)
         return assemble_unit(unit, pieces, refused, self._settings)
 
-    def _batches(self, stream: Any) -> Iterator[Any]:
-        """References to the batches of a decode task, as they come."""
-        while True:
-            ready: list[Any] = []
-            while not ready:
+    def _encoded(self, stream: Any, first: int) -> Iterator[ClipRows | RefusedClips]:
+        """What becomes of the batches of a decode task, in any order."""
+        pending: list[_Pending] = []
+        is_over = False
+        try:
+            while pending or not is_over:
+                sources = [] if is_over or len(pending) >= _BATCHES_IN_ENCODING else [stream]
+                ready, _ = ray.wait([*sources, *(one.result for one in pending)], timeout=_POLL_S)
                 if self._stopping.is_set():
                     ray.cancel(stream, force=True)
                     raise HenasyError("stopped")
-                ready, _ = ray.wait([stream], timeout=_POLL_S)
-            try:
-                yield next(stream)
-            except StopIteration:
-                return
+                for done in [one for one in pending if one.result in ready]:
+                    pending.remove(done)
+                    yield self._encoders.collect(done)
+                if stream in ready:
+                    try:
+                        pending.append(self._encoders.submit(next(stream), first))
+                    except StopIteration:
+                        is_over = True
+        finally:
+            for one in pending:
+                self._encoders.forget(one)
+
+
+class _Pending(NamedTuple):
+    """A batch that is being encoded."""
+
+    result: Any
+    """Reference to what it becomes."""
+    encoder: int
+
+
+class _Encoders:
+    """The encoding processes; each batch goes to the one with the fewest. Used from all lanes."""
+
+    def __init__(self, actors: Sequence[Any]) -> None:
+        self._actors = list(actors)
+        self._loads = [0] * len(self._actors)
+        self._lock = threading.Lock()
+
+    @property
+    def num_encoders(self) -> int:
+        return len(self._actors)
+
+    def submit(self, batch: Any, first: int) -> _Pending:
+        with self._lock:
+            encoder = min(range(len(self._loads)), key=self._loads.__getitem__)
+            self._loads[encoder] += 1
+        return _Pending(self._actors[encoder].encode.remote(batch, first), encoder)
+
+    def collect(self, pending: _Pending) -> ClipRows | RefusedClips:
+        self.forget(pending)
+        result: ClipRows | RefusedClips = ray.get(pending.result)
+        return result
+
+    def forget(self, pending: _Pending) -> None:
+        with self._lock:
+            self._loads[pending.encoder] -= 1
 
 
 class _EncoderActor:

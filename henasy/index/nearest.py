@@ -216,8 +216,9 @@ def _flat_index(vectors: NDArray[np.float16], members: NDArray[np.int64]) -> Any
 
 
 def _ivf_index(vectors: NDArray[np.float16], members: NDArray[np.int64]) -> Any:
-    # Lists between sqrt(M) and 16 sqrt(M), and 39 vectors or more to train each, as FAISS advises.
-    num_lists = max(1, min(1 << round(np.log2(4 * np.sqrt(len(members)))), len(members) // 39))
+    # FAISS advises between sqrt(M) and 16 sqrt(M) lists with 39 vectors or more to train each. Training grows
+    # with the square of the lists, so few: the lists that are visited stay short enough.
+    num_lists = max(1, min(1 << round(np.log2(2 * np.sqrt(len(members)))), len(members) // 39))
     factory = f"IVF{num_lists},SQfp16"
     index = faiss.index_factory(vectors.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
     faiss.omp_set_num_threads(os.cpu_count() or 1)
