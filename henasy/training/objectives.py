@@ -149,8 +149,7 @@ class HenasyObjective:
             noun_rows=noun_rows,
             box_nouns=batch.box_nouns,
             has_box=has_box,
-            box_weight=self.box_weight,
-            is_valid=out.is_valid,
+            box_weight=self.box_weight,  # entities without patches take part: a box is what gives them some
         )
         noun_loss = noun_entity_loss(
             out.entities,
