@@ -78,12 +78,13 @@ class TargetSpeed:
 def main(index: Path | None, num_clips: int, num_calls: int, callers: int, top_k: int, json_file: Path | None) -> None:
     """Measures search through gRPC, and the encoding of texts."""
     with tempfile.TemporaryDirectory() as scratch:
-        folder = index or random_index(Path(scratch), num_clips)
+        encoder = random_encoder(Path(scratch)) if index is None else encoder_of(index)
+        # First: FAISS, when it trains an index, changes the number of threads that torch takes.
+        rates = {batch: texts_per_second(encoder, batch) for batch in TEXT_BATCHES}
+        folder = index or random_index(Path(scratch), encoder, num_clips)
         opened = Index.open(folder, is_checked=False)
         with serving(folder) as address:
             speeds = {target: measure(address, target, num_calls, callers, top_k) for target in TARGETS}
-        encoder = load_encoder(opened.settings.model, num_frames=opened.settings.num_frames)
-        rates = {batch: texts_per_second(encoder, batch) for batch in TEXT_BATCHES}
     show(opened, speeds, rates, callers)
     if json_file is not None:
         numbers = {target: {**speed.percentiles(), "calls/s": speed.calls_per_s} for target, speed in speeds.items()}
@@ -91,15 +92,24 @@ def main(index: Path | None, num_clips: int, num_calls: int, callers: int, top_k
         json_file.write_text(json.dumps(content, indent=1))
 
 
-def random_index(folder: Path, num_clips: int) -> Path:
-    """An index of random vectors, a video per 512 clips, in the space of a random model beside it."""
-    model = folder / "model"
-    save_checkpoint(model, random_checkpoint("tiny", "henasy", seed=0))
-    encoder = load_encoder(model)
+def encoder_of(index: Path) -> Encoder:
+    """The encoder that an index was made with."""
+    settings = Index.open(index, is_checked=False).settings
+    return load_encoder(settings.model, num_frames=settings.num_frames)
+
+
+def random_encoder(folder: Path) -> Encoder:
+    """A random model of henasy-tiny's size, kept in the folder `model`."""
+    save_checkpoint(folder / "model", random_checkpoint("tiny", "henasy", seed=0))
+    return load_encoder(folder / "model")
+
+
+def random_index(folder: Path, encoder: Encoder, num_clips: int) -> Path:
+    """An index of random vectors, a video per 512 clips, in the space of `random_encoder`'s model."""
     settings = IndexSettings(
         kind=encoder.kind,
         space_id=encoder.space_id,
-        model=str(model),
+        model=str(folder / "model"),
         plan=ClipPlan(num_frames=encoder.num_frames),
         width=encoder.width,
         num_entities=encoder.num_entities,
