@@ -22,7 +22,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from henasy.checkpoint.folder import WEIGHTS
+from henasy.checkpoint.locate import locate_checkpoint
 from henasy.errors import HenasyError
+from henasy.index.durable import sha256_of
 from henasy.index.reader import Index
 from henasy.scenes.truth import Truth
 from henasy.search.hits import Hit
@@ -71,7 +74,8 @@ class Query:
 def main(folder: Path, model: str, seed: int, num_videos: int, num_queries: int) -> None:
     """Renders, indexes, serves and asks; exits with 1 when the queries miss."""
     started = time.monotonic()
-    archive, index = folder / f"archive-{seed}", folder / f"index-{seed}"
+    archive = folder / f"archive-{seed}-{num_videos}"
+    index = folder / f"index-{seed}-{num_videos}-{weights_name(model)}"
     options = ["--seed", str(seed), "--videos", str(num_videos), "--split", "test"]
     run("henasy-archive", "henasy.commands.archive", "render", str(archive), *options)
     run("henasy-index", "indexer.cli", "build", str(archive / "videos"), "--index", str(index), "--model", model)
@@ -84,6 +88,11 @@ def main(folder: Path, model: str, seed: int, num_videos: int, num_queries: int)
     is_passed = judge(is_right, chances)
     CONSOLE.print(f"pictures: {folder / 'pictures'}; {time.monotonic() - started:.0f} s in all")
     sys.exit(0 if is_passed else 1)
+
+
+def weights_name(model: str) -> str:
+    """A short name of a checkpoint's weights: vectors of others do not join an index, so each has its own."""
+    return sha256_of(locate_checkpoint(model) / WEIGHTS)[:8]
 
 
 def run(name: str, module: str, *arguments: str) -> None:

@@ -1,5 +1,6 @@
 """The demo's arithmetic; the demo itself is run by `make demo`."""
 
+import hashlib
 import importlib.util
 import itertools
 import sys
@@ -28,6 +29,14 @@ def demo() -> ModuleType:
 def narration(demo: ModuleType, start_s: float, end_s: float, verb: str = "open", noun: str = "box") -> object:
     text = f"{verb}s the {noun}"
     return demo.Narration(video_uid="video-1", start_s=start_s, end_s=end_s, text=text, verb=verb, noun=noun)
+
+
+def test_weights_name_tells_checkpoints_apart(demo: ModuleType, tmp_path: Path) -> None:
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(name.encode())
+    assert demo.weights_name(str(tmp_path / "old")) == hashlib.sha256(b"old").hexdigest()[:8]
+    assert demo.weights_name(str(tmp_path / "new")) != demo.weights_name(str(tmp_path / "old"))
 
 
 def test_actions_in_need_half_a_second_and_come_longest_first(demo: ModuleType) -> None:
