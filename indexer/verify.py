@@ -8,7 +8,7 @@ import numpy as np
 
 from henasy.checkpoint.encoder import Encoder, load_encoder
 from henasy.errors import NotFoundError, SpaceMismatchError, VideoError
-from henasy.index import Index, VideoRecord
+from henasy.index import Index, VideoRecord, logical_digest
 from henasy.video import ClipBatch, fingerprint, read_clips
 
 _SAME_COSINE = 0.999
@@ -28,6 +28,8 @@ class Verification(NamedTuple):
     """Of stored and fresh vectors; 1 when nothing was compared."""
     num_unavailable: int
     """Sampled videos whose file is gone, changed or unreadable."""
+    digest: str
+    """The index's logical digest: equal for equal videos, model and plan, however it was built."""
 
 
 def verify_index(index: Path, *, sample: int, model: str | None = None, seed: int = 0) -> Verification:
@@ -64,6 +66,7 @@ def verify_index(index: Path, *, sample: int, model: str | None = None, seed: in
         sum(cosine < _SAME_COSINE for cosine in cosines),
         min(cosines, default=1.0),
         unavailable,
+        logical_digest(opened),
     )
 
 

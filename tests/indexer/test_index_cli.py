@@ -13,7 +13,7 @@ import indexer.model
 import indexer.ray_workers
 import indexer.verify
 from henasy.checkpoint.training_note import TrainingNote
-from henasy.index import Index, IndexWriter, StagedUnit
+from henasy.index import Index, IndexWriter, StagedUnit, logical_digest
 from indexer.cli import cli, run
 from indexer.model import Model
 
@@ -210,6 +210,7 @@ def test_verify_compares_with_the_videos(videos: Path, tmp_path: Path, capsys: p
     report = json.loads(capsys.readouterr().out)
     assert (report["num_compared"], report["num_different"], report["num_unavailable"]) == (8, 0, 0)
     assert report["smallest_cosine"] > 0.9999
+    assert report["digest"] == logical_digest(Index.open(index))
 
 
 def test_verify_finds_rows_of_the_wrong_video(videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
