@@ -48,8 +48,12 @@ def main(
 def _open(folder: Path, model: str | None, device: str, *, is_checked: bool) -> LiveEngine:
     index = Index.open(folder, is_checked=is_checked)
     # torch takes seconds to import; a wrong --index should say so at once.
+    import torch
+
     from henasy.checkpoint.encoder import load_encoder
 
+    # Calls run side by side, one core each; several cores per short text mostly wait for one another.
+    torch.set_num_threads(1)
     settings = index.settings
     encoder = load_encoder(model or settings.model, device=device, num_frames=settings.num_frames, micro_batch=1)
     return LiveEngine(index, encoder)
