@@ -3,15 +3,16 @@
 find -> survey -> examine -> plan work -> encode missing units, staging each -> publish one generation
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import dataclasses
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from henasy.errors import InputError
+from henasy.errors import InputError, VideoError
 from henasy.index import IndexSettings, IndexWriter, RefusedRecord, StagedUnit, VideoRecord
 from henasy.index.staging import StagedNote
-from henasy.video import Found, find_videos
+from henasy.video import Found, find_videos, fingerprint
 from henasy.video.find import VIDEO_SUFFIXES
 from indexer.metadata import Joined, MetadataRows, join_metadata
 from indexer.progress import Progress
@@ -122,6 +123,9 @@ def _publish(writer: IndexWriter, work: WorkPlan, joined: Joined) -> BuildOutcom
     refused = list(work.refused)
     complete, num_clips = [], 0
     for record in work.fresh:
+        if record.video_id not in held and has_changed(record):
+            refused.append(_refused_whole(record, "changed while it was read; the same command takes it up again"))
+            continue
         notes = [writer.staged()[record.video_id, unit] for unit in range(num_units(record.num_clips))]
         clips = sum(note.num_clips for note in notes)
         refused += refused_of(record, notes)
@@ -135,21 +139,38 @@ def _publish(writer: IndexWriter, work: WorkPlan, joined: Joined) -> BuildOutcom
     return BuildOutcome(generation, len(records), num_clips, work.changes, tuple(refused), joined.unmatched)
 
 
+def has_changed(record: VideoRecord) -> bool:
+    """Whether the file now holds other content than the record says, so that its clips may show either.
+
+    A file that is gone has not changed: what was read of it was read before.
+    """
+    try:
+        status = record.file.stat()
+    except OSError:
+        return False
+    if (status.st_size, status.st_mtime_ns) == (record.size_bytes, record.modified_ns):
+        return False
+    try:
+        return fingerprint(record.file) != record.fingerprint
+    except VideoError:
+        return True
+
+
 def refused_of(record: VideoRecord, notes: Sequence[StagedNote]) -> list[RefusedRecord]:
     """What could not be read of a video; one record for the whole file when nothing could."""
     runs = [run for note in notes for run in note.refused]
-    is_whole = bool(runs) and not any(note.num_clips for note in notes)
-    ranges: Mapping[tuple[int, int] | None, str] = (
-        {None: runs[0].reason} if is_whole else {(run.start, run.stop): run.reason for run in runs}
+    if runs and not any(note.num_clips for note in notes):
+        return [_refused_whole(record, runs[0].reason)]
+    whole = _refused_whole(record, "")
+    return [dataclasses.replace(whole, clip_rows=(run.start, run.stop), reason=run.reason) for run in runs]
+
+
+def _refused_whole(record: VideoRecord, reason: str) -> RefusedRecord:
+    return RefusedRecord(
+        file=str(record.file),
+        size_bytes=record.size_bytes,
+        modified_ns=record.modified_ns,
+        video_id=record.video_id,
+        clip_rows=None,
+        reason=reason,
     )
-    return [
-        RefusedRecord(
-            file=str(record.file),
-            size_bytes=record.size_bytes,
-            modified_ns=record.modified_ns,
-            video_id=record.video_id,
-            clip_rows=rows,
-            reason=reason,
-        )
-        for rows, reason in ranges.items()
-    ]

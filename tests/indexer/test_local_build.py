@@ -6,11 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from local_build import PLAN, SETTINGS, build_locally, write_clip
+from local_build import PLAN, SETTINGS, LocalWorkers, build_locally, write_clip
 
 from henasy.errors import AnnotationError, InputError
 from henasy.index import logical_digest
+from henasy.video import fingerprint
+from indexer.build import BuildRequest, build
 from indexer.metadata import read_metadata
+from indexer.progress import Silent
+from indexer.units import WorkUnit
 
 
 @pytest.fixture
@@ -84,6 +88,22 @@ def test_changed_video_replaces_its_old_content(videos: Path, index: Path) -> No
     assert len(workers.encoded) == 1
     assert paths_of(before)["a.mp4"] not in opened.videos
     assert opened.num_clips == 4 + 3
+
+
+def test_video_that_changes_while_it_is_read_is_never_attached_to_its_old_name(videos: Path, index: Path) -> None:
+    def exchange(unit: WorkUnit) -> None:
+        if unit.file.endswith("a.mp4"):
+            write_clip(Path(unit.file), 3.0, seed=9)
+
+    request = BuildRequest(videos=(videos,), index=index, settings=SETTINGS)
+    outcome = build(request, LocalWorkers(exchange), Silent())
+    assert [Path(one.file).name for one in outcome.refused] == ["a.mp4"]
+    assert "changed while it was read" in outcome.refused[0].reason
+    assert outcome.num_videos == 1
+    outcome, opened, workers = build_locally(videos, index)
+    assert not outcome.refused
+    assert len(workers.encoded) == 1
+    assert fingerprint(videos / "a.mp4") in {record.fingerprint for record in opened.videos}
 
 
 def test_missing_video_stays_searchable_and_comes_back(videos: Path, index: Path) -> None:
