@@ -7,6 +7,8 @@ returned as float32, so that equal vectors score equal to the last bit wherever 
 import errno
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,10 +81,10 @@ class NearestVectors:
     def _search_faiss(self, query: NDArray[np.float32], k: int, mask: NDArray[np.bool_] | None, count: int) -> Nearest:
         wanted = min(count, 2 * k + 64)
         parameters = self._parameters(mask, count)
-        # Set per calling thread: with one query OpenMP's own threads cost more than they bring.
-        faiss.omp_set_num_threads(1)
         while True:
-            scores, positions = self._index.search(query[None], wanted, params=parameters)
+            # With one query OpenMP's own threads cost more than they bring.
+            with _openmp_threads(1):
+                scores, positions = self._index.search(query[None], wanted, params=parameters)
             found = positions[0][positions[0] >= 0]
             best = rank(self._vectors, self._members[found], query, k)
             if len(found) < k:
@@ -221,9 +223,20 @@ def _ivf_index(vectors: NDArray[np.float16], members: NDArray[np.int64]) -> Any:
     num_lists = max(1, min(1 << round(np.log2(2 * np.sqrt(len(members)))), len(members) // 39))
     factory = f"IVF{num_lists},SQfp16"
     index = faiss.index_factory(vectors.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
-    faiss.omp_set_num_threads(os.cpu_count() or 1)
     sample = np.random.default_rng(0).choice(
         members, min(len(members), _TRAIN_PER_LIST * num_lists), replace=False, shuffle=False
     )
-    index.train(_unit(vectors[np.sort(sample)].astype(np.float32)))
+    with _openmp_threads(os.cpu_count() or 1):
+        index.train(_unit(vectors[np.sort(sample)].astype(np.float32)))
     return _add(index, vectors, members)
+
+
+@contextmanager
+def _openmp_threads(count: int) -> Iterator[None]:
+    """Gives FAISS so many threads and then restores the number: torch reads the same setting."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(count)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)

@@ -85,6 +85,20 @@ def test_ivf_finds_what_exact_search_finds(
     assert hits / (39 * K) >= 0.98
 
 
+def test_training_and_search_leave_the_threads_of_the_process_alone(
+    vectors: np.ndarray, queries: np.ndarray, small_limits: None, tmp_path: Path
+) -> None:
+    before = nearest.faiss.omp_get_max_threads()
+    nearest.faiss.omp_set_num_threads(3)
+    try:
+        members = np.arange(ROWS)
+        write_cache(tmp_path / "clips.faiss", vectors, members)
+        NearestVectors(vectors, members, tmp_path / "clips.faiss").search(queries[0], K)
+        assert nearest.faiss.omp_get_max_threads() == 3
+    finally:
+        nearest.faiss.omp_set_num_threads(before)
+
+
 @pytest.mark.parametrize("share", [0.05, 0.5])
 def test_ivf_under_a_selection_finds_only_what_is_allowed(
     vectors: np.ndarray, queries: np.ndarray, small_limits: None, tmp_path: Path, share: float
