@@ -7,12 +7,13 @@ import torch
 
 from henasy.checkpoint.folder import Checkpoint
 from henasy.model.config import config_to_dict
+from henasy.video.geometry import REDUCE_ABOVE_PX, REDUCED_SHORT_PX
 
 _DIGITS = 16
 
 
 def space_id(checkpoint: Checkpoint) -> str:
-    """16 hex digits over weights, sizes, frames per clip, preprocessing with its crop, and tokenizer.
+    """16 hex digits over weights, sizes, frames per clip, preprocessing with its crop and reduction, and tokenizer.
 
     Weights count by value: a checkpoint stored in half precision names the same space as the values it loads as.
     """
@@ -20,6 +21,7 @@ def space_id(checkpoint: Checkpoint) -> str:
     settings = {
         "config": config_to_dict(checkpoint.config),
         "preprocessing": checkpoint.spec.to_dict(),
+        "reduction_px": [REDUCE_ABOVE_PX, REDUCED_SHORT_PX],
         "tokenizer": None if tokenizer is None else tokenizer.digest(),
     }
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())

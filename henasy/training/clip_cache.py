@@ -9,6 +9,7 @@ N clips, F moments, C crop size in px. A video's rows are contiguous.
 """
 
 import csv
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from henasy.errors import AnnotationError, VideoError
+from henasy.errors import AnnotationError, ConfigError, VideoError
 from henasy.scenes.truth import Truth
 from henasy.video.clips import RefusedClips, read_clips
 from henasy.video.plan import frame_times
@@ -81,16 +82,18 @@ def read_taxonomy_labels(archive: Path, kind: str) -> list[str]:
 
 
 def build_clip_cache(archive: Path, folder: Path, *, crop_px: int, num_moments: int, num_workers: int = 2) -> int:
-    """Writes the arrays of every narrated clip of an archive; an existing complete cache is left as it is.
+    """Writes the arrays of every narrated clip of an archive; an existing complete cache of it is left as it is.
 
     Returns:
         Number of clips.
 
     Raises:
+        ConfigError: the folder holds a cache of another archive, or of other sizes.
         VideoError: a clip of the archive cannot be decoded.
     """
+    source: dict[str, str | int] = {"archive": archive_digest(archive), "crop_px": crop_px, "num_moments": num_moments}
     if (folder / "cache.json").exists():
-        return int(json.loads((folder / "cache.json").read_text())["num_clips"])
+        return _existing(folder / "cache.json", source)
     narrations = sorted(read_narrations(archive), key=lambda n: (n.video_uid, n.start_s))
     folder.mkdir(parents=True, exist_ok=True)
     shape = (len(narrations), num_moments)
@@ -104,9 +107,8 @@ def build_clip_cache(archive: Path, folder: Path, *, crop_px: int, num_moments: 
             assert done
     _write_table(folder / "clips.parquet", narrations)
     about = {
+        **source,
         "num_clips": len(narrations),
-        "crop_px": crop_px,
-        "num_moments": num_moments,
         "nouns": list(nouns),
         "verbs": read_taxonomy_labels(archive, "verb"),
     }
@@ -114,6 +116,20 @@ def build_clip_cache(archive: Path, folder: Path, *, crop_px: int, num_moments: 
     temporary.write_text(json.dumps(about, indent=2))
     os.replace(temporary, folder / "cache.json")
     return len(narrations)
+
+
+def archive_digest(archive: Path) -> str:
+    """What tells one archive from another: its settings and its narrations."""
+    content = (archive / "archive.json").read_bytes() + (archive / "narrations.csv").read_bytes()
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _existing(path: Path, source: dict[str, str | int]) -> int:
+    about = json.loads(path.read_text())
+    differing = {name: (about.get(name), value) for name, value in source.items() if about.get(name) != value}
+    if differing:
+        raise ConfigError(f"{path.parent} holds the cache of other clips (stored, asked): {differing}; remove it")
+    return int(about["num_clips"])
 
 
 def _create(path: Path, shape: tuple[int, ...], dtype: str) -> None:

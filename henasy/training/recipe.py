@@ -68,7 +68,7 @@ class TinyRecipe:
     )
     henasy: TrainConfig = field(
         default_factory=lambda: TrainConfig(
-            num_steps=400,
+            num_steps=800,
             batch_size=40,
             learning_rate=8e-4,
             num_warmup_steps=40,

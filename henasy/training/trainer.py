@@ -193,7 +193,7 @@ class Trainer(Generic[Batch]):
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW over the trainable parameters; only matrices of linear and convolution layers decay."""
+    """AdamW over the trainable parameters; matrices decay, but for the patch map, embeddings and tokens."""
     decayed: list[nn.Parameter] = []
     plain: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():

@@ -8,8 +8,10 @@ import torch
 
 from henasy.checkpoint.encoder import load_encoder
 from henasy.checkpoint.folder import save_checkpoint
+from henasy.errors import ConfigError
 from henasy.model.build import build_dual
 from henasy.scenes.archive import ArchiveConfig, write_archive
+from henasy.training.clip_cache import build_clip_cache
 from henasy.training.config import TrainConfig
 from henasy.training.log import read_log
 from henasy.training.recipe import (
@@ -84,3 +86,12 @@ def test_recipe_entity_losses_fall_on_a_repeated_batch(prepared: Prepared, recip
     lines = [line for line in lines if "projection" in line]
     for name in ("projection", "noun_entity"):
         assert sum(line[name] for line in lines[-4:]) < 0.9 * sum(line[name] for line in lines[:4]), name
+
+
+def test_clip_cache_of_another_archive_is_refused(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = next(tmp_path_factory.getbasetemp().glob("archive*"))
+    cache = folder / "run" / "cache-train"
+    sizes = {"crop_px": prepared.cache.crop_px, "num_moments": prepared.cache.num_moments}
+    assert build_clip_cache(folder / "train", cache, **sizes) == len(prepared.cache)
+    with pytest.raises(ConfigError, match=r"cache of other clips .*'crop_px': \(100, 64\)"):
+        build_clip_cache(folder / "train", cache, **(sizes | {"crop_px": 64}))
