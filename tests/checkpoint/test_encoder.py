@@ -98,7 +98,7 @@ def test_saliency_sums_to_one_over_entities(folders: dict[str, Path]) -> None:
     np.testing.assert_array_equal(maps.argmax(axis=2), hard)
 
 
-def test_encode_texts_equals_one_by_one(encoder: Encoder) -> None:
+def test_encode_texts_equals_one_by_one(encoder: Encoder, one_thread: None) -> None:
     texts = ["washes the red cup", "", "cup", "opens the drawer " * 20, "cup"]
     together = encoder.encode_texts(texts)
     assert together.dtype == np.float32
