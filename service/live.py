@@ -9,6 +9,7 @@ from henasy.errors import HenasyError
 from henasy.index.generation import read_current
 from henasy.index.reader import Index
 from henasy.search.engine import Engine
+from henasy.video.pool import ClipPool
 
 if TYPE_CHECKING:
     from henasy.checkpoint.encoder import Encoder
@@ -26,7 +27,8 @@ class LiveEngine:
             SpaceMismatchError: index and encoder are of different spaces.
         """
         self._encoder = encoder
-        self._current = _warm(index, encoder)
+        self._clips = ClipPool()
+        self._current = self._warm(index)
         self._refused: int | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -46,7 +48,7 @@ class LiveEngine:
             number = read_current(root)
             if number in (self._current.index.generation, self._refused):
                 return False
-            self._current = _warm(Index.open(root), self._encoder)
+            self._current = self._warm(Index.open(root))
         except HenasyError as error:
             self._note_refused(root, error)
             return False
@@ -75,14 +77,14 @@ class LiveEngine:
                 _LOG.exception("generation %d goes on answering", self._current.index.generation)
 
     def close(self) -> None:
-        """Ends the watching."""
+        """Ends the watching, and the processes that decode for explanations."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
+        self._clips.close()
 
-
-def _warm(index: Index, encoder: "Encoder") -> Engine:
-    engine = Engine(index, encoder)
-    index.warm()
-    encoder.encode_texts(["warm up"])
-    return engine
+    def _warm(self, index: Index) -> Engine:
+        engine = Engine(index, self._encoder, self._clips.read_clip)
+        index.warm()
+        self._encoder.encode_texts(["warm up"])
+        return engine

@@ -11,17 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from henasy.errors import NotFoundError, VideoError
+from henasy.errors import NotFoundError
 from henasy.index.durable import write_file
 from henasy.search.hits import Entity, Hit, VideoRef
 from henasy.search.regions import decode_mask
-from henasy.video.clips import RefusedClips, read_clips
+from henasy.video.pool import read_clip
 
 FRAME_HEIGHT_PX = 240
 _CAPTION_PX = 22
 _GAP_PX = 4
 _DEFAULT_FRAMES = 4
 _FILL = 0.35
+_MAX_READ_S = 60.0
 _COLOURS = ((255, 200, 0), (0, 200, 255), (255, 80, 200), (120, 255, 80), (255, 120, 60))
 
 
@@ -78,11 +79,8 @@ def _entities(hit: Hit) -> tuple[Entity, ...]:
 
 
 def _read_frames(file: Path, hit: Hit, num_frames: int) -> list[NDArray[np.uint8]]:
-    for batch in read_clips(file, [hit.span], num_frames):
-        if isinstance(batch, RefusedClips):
-            raise VideoError(f"{file}: the clip at {hit.span.start_s:g} s cannot be read: {batch.reason}")
-        return [batch.frames[row] for row in batch.frame_rows[0]]
-    raise VideoError(f"{file}: no frame at {hit.span.start_s:g} s")
+    batch = read_clip(file, (hit.span.start_s, hit.span.end_s), num_frames, _MAX_READ_S)
+    return [batch.frames[row] for row in batch.frame_rows[0]]
 
 
 def _layers(entities: tuple[Entity, ...], frame: int) -> list[_Layer]:

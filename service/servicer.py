@@ -10,6 +10,7 @@ import grpc
 from henasy_api.v1 import search_pb2, search_pb2_grpc
 
 from henasy import __version__
+from henasy.search.engine import MAX_READ_S
 from henasy.search.info import describe
 from service.live import LiveEngine
 from service.status import DETAILS_KEY, REQUEST_ID_KEY, CallEndedError, DeadlinePassedError, failure_of
@@ -41,8 +42,11 @@ class SearchServicer(search_pb2_grpc.HenasySearchServicer):  # type: ignore[misc
         """Why one clip answers a text."""
 
         def answer() -> search_pb2.ExplainResponse:
-            _proceed(context)()
-            return evidence_to_proto(self._live.current.explain(*explain_from_proto(request)))
+            proceed = _proceed(context)
+            proceed()
+            asked = explain_from_proto(request)
+            evidence = self._live.current.explain(*asked, proceed=proceed, max_read_s=_max_read_s(context))
+            return evidence_to_proto(evidence)
 
         return _answered(answer, context)
 
@@ -51,6 +55,12 @@ class SearchServicer(search_pb2_grpc.HenasySearchServicer):  # type: ignore[misc
     ) -> search_pb2.GetIndexResponse:
         """What is being served."""
         return _answered(lambda: info_to_proto(describe(self._live.current.index), __version__), context)
+
+
+def _max_read_s(context: grpc.ServicerContext) -> float:
+    """What reading a video may take: half of the time that is left, so that the answer is there in time without it."""
+    remaining_s = context.time_remaining()
+    return MAX_READ_S if remaining_s is None else min(MAX_READ_S, remaining_s / 2)
 
 
 def _proceed(context: grpc.ServicerContext) -> Callable[[], None]:

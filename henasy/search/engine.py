@@ -20,6 +20,7 @@ from henasy.search.explain import (
     ClipView,
     EmbeddedQuery,
     explain_clip,
+    read_frames,
     read_views,
     soft_saliency,
     stored_saliency,
@@ -38,6 +39,7 @@ from henasy.search.hits import (
 from henasy.search.pick import PickRule, Ranked, grouped_order, pick
 from henasy.search.request import SearchRequest, Target, check_query, check_time
 from henasy.text.phrases import find_phrases
+from henasy.video.pool import ReadClip, read_clip
 
 if TYPE_CHECKING:
     from henasy.checkpoint.encoder import Encoder
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
 Proceed = Callable[[], None]
 """Called between the steps of a search; raises to end it."""
 
+MAX_READ_S = 10.0
+"""What an explanation waits for the frames of its clip."""
 MAX_START_ERROR_S = 1e-3
 """A clip is found by its start although a client rounded it."""
 
@@ -59,8 +63,13 @@ class _Scope(NamedTuple):
 class Engine:
     """Answers from one generation of an index. Safe to use from several threads."""
 
-    def __init__(self, index: Index, encoder: Encoder) -> None:
+    def __init__(self, index: Index, encoder: Encoder, read_clip: ReadClip = read_clip) -> None:
         """Joins an index and the encoder of its space.
+
+        Args:
+            index: what is searched.
+            encoder: reads the texts.
+            read_clip: reads the frames that an explanation needs; by default in a new child process each time.
 
         Raises:
             SpaceMismatchError: the index was made by another model or with another preprocessing.
@@ -72,6 +81,7 @@ class Engine:
             )
         self.index = index
         self.encoder = encoder
+        self._read_clip = read_clip
 
     def search(self, request: SearchRequest, proceed: Proceed = lambda: None) -> SearchAnswer:
         """The best hits of each query. Ranking is exact cosine over the stored vectors, ties in the order of rows.
@@ -109,7 +119,16 @@ class Engine:
         )
         return SearchAnswer(results=tuple(results), generation=self.index.generation, timing=timing)
 
-    def explain(self, query: str, video_id: str, start_s: float, slot: int | None = None) -> Evidence:
+    def explain(
+        self,
+        query: str,
+        video_id: str,
+        start_s: float,
+        slot: int | None = None,
+        *,
+        proceed: Proceed = lambda: None,
+        max_read_s: float = MAX_READ_S,
+    ) -> Evidence:
         """Which phrase of the query met which entity of one clip, and where.
 
         Args:
@@ -117,6 +136,8 @@ class Engine:
             video_id: the clip's video.
             start_s: start of the clip, to a millisecond.
             slot: an entity to describe even if no phrase met it.
+            proceed: called between the steps; what it raises ends the explanation.
+            max_read_s: time for reading the video, after which the saliency is the stored one.
 
         Raises:
             InputError: the query is blank or too long, the start is no time, the slot does not exist.
@@ -128,9 +149,11 @@ class Engine:
         self._require_entities("Explain")
         view = read_views(self.index, self.encoder, np.array([self._find_clip(video_id, start_s)]))[0]
         self._require_slot(view, slot)
+        proceed()
         embedded = self._embed(SearchRequest(queries=(query,), top_k=1, is_explained=True))[0]
         explanation = explain_clip(view, embedded, slot)
-        saliency, reason = self._saliency(view, explanation)
+        proceed()
+        saliency, reason = self._saliency(view, explanation, proceed, max_read_s)
         return Evidence(
             video=video_ref(view.record),
             span=Span(*view.span),
@@ -237,13 +260,17 @@ class Engine:
             hits.append(hit)
         return tuple(hits)
 
-    def _saliency(self, view: ClipView, explanation: Explanation) -> tuple[tuple[Saliency, ...], str]:
+    def _saliency(
+        self, view: ClipView, explanation: Explanation, proceed: Proceed, max_read_s: float
+    ) -> tuple[tuple[Saliency, ...], str]:
         """Saliency of the explanation's entities, and why it is not the soft one (empty when it is)."""
         slots = [entity.slot for entity in explanation.entities]
         try:
-            return soft_saliency(view, self.encoder, slots), ""
+            batch = read_frames(view, self._read_clip, max_read_s)
         except VideoError as error:
             return stored_saliency(view, slots), str(error)
+        proceed()
+        return soft_saliency(view, self.encoder, batch, slots), ""
 
 
 def _pick_rule(request: SearchRequest) -> PickRule:

@@ -17,7 +17,6 @@ from henasy.index.videos import VideoRecord
 from henasy.search.hits import Box, Entity, Explanation, PhraseKind, PhraseMatch, Saliency
 from henasy.search.regions import regions_of
 from henasy.text.phrases import Phrase
-from henasy.video.clips import RefusedClips, read_clips
 from henasy.video.fingerprint import fingerprint
 from henasy.video.plan import frame_times
 
@@ -25,7 +24,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from henasy.checkpoint.encoder import Encoder
+    from henasy.video.clips import ClipBatch
     from henasy.video.geometry import FrameCrop
+    from henasy.video.pool import ReadClip
 
 
 class EmbeddedQuery(NamedTuple):
@@ -144,25 +145,19 @@ def stored_saliency(view: ClipView, slots: list[int]) -> tuple[Saliency, ...]:
     return tuple(_saliency(view, slot, view.members(slot).astype(np.float32)) for slot in slots)
 
 
-def soft_saliency(view: ClipView, encoder: Encoder, slots: list[int]) -> tuple[Saliency, ...]:
-    """Saliency computed again from the video.
+def read_frames(view: ClipView, read_clip: ReadClip, limit_s: float) -> ClipBatch:
+    """The clip from a file that still has the video's content, read within `limit_s`.
 
     Raises:
-        VideoError: no file with the video's content is there, or the clip cannot be read from it.
+        VideoError: no such file is there, or the clip cannot be read from it in time.
     """
-    frames, frame_rows = _frames_of(view)
-    maps = encoder.saliency(frames, frame_rows)[0]
+    return read_clip(find_file(view.record), view.span, len(view.times_s), limit_s)
+
+
+def soft_saliency(view: ClipView, encoder: Encoder, batch: ClipBatch, slots: list[int]) -> tuple[Saliency, ...]:
+    """Saliency computed again from the clip's frames."""
+    maps = encoder.saliency(batch.frames, batch.frame_rows)[0]
     return tuple(_saliency(view, slot, maps[:, slot]) for slot in slots)
-
-
-def _frames_of(view: ClipView) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The clip's frames (F, H, W, 3) and which of them each time shows (1, T)."""
-    path = find_file(view.record)
-    for batch in read_clips(path, [view.span], len(view.times_s)):
-        if isinstance(batch, RefusedClips):
-            raise VideoError(f"{path}: the clip at {view.span[0]:g} s cannot be read: {batch.reason}")
-        return batch.frames, batch.frame_rows
-    raise VideoError(f"{path}: no frame at {view.span[0]:g} s")
 
 
 def find_file(record: VideoRecord) -> Path:

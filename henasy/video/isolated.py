@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import signal
 import subprocess
 import sys
+import time
 import weakref
 from collections.abc import Iterator
 from functools import partial
@@ -62,19 +64,24 @@ class DecodeProcess:
         *,
         batch_clips: int = 32,
         decoder: str = "pyav",
+        limit_s: float = math.inf,
     ) -> Iterator[ClipBatch | RefusedClips]:
         """As `henasy.video.read_clips`; where the decoder hangs or crashes, the rest of the clips are refused.
 
+        Args:
+            limit_s: time from the first batch asked for to the end; then the child is killed, even if it advances.
+
         Raises:
-            VideoError: as there, or because the decoder hung or crashed before the first batch.
+            VideoError: as there, or because the decoder hung, crashed or took too long before the first batch.
         """
+        ends_s = time.monotonic() + limit_s
         checked = check_spans(spans)
         left = np.ones(len(checked), dtype=bool)
         values = {"path": str(path), "num_frames": num_frames, "batch_clips": batch_clips, "decoder": decoder}
         is_finished = False
         try:
-            child = self._ask("clips", values, checked)
-            while (message := child.receive(self._timeout_s)).kind != "done":
+            child = self._ask("clips", values, checked, ends_s)
+            while (message := child.receive(self._timeout_s, ends_s)).kind != "done":
                 is_finished = message.kind == "error"
                 _raise_error(message)
                 item = _clips_of(message)
@@ -109,11 +116,17 @@ class DecodeProcess:
     ) -> None:
         self.close()
 
-    def _ask(self, kind: str, values: dict[str, object], spans: NDArray[np.float64] | None = None) -> _Child:
+    def _ask(
+        self,
+        kind: str,
+        values: dict[str, object],
+        spans: NDArray[np.float64] | None = None,
+        ends_s: float = math.inf,
+    ) -> _Child:
         if self._child is None or not self._child.is_alive:
             self.close()
             self._child = _Child()
-            self._child.receive(_START_TIMEOUT_S)
+            self._child.receive(_START_TIMEOUT_S, ends_s)
         self._child.send(kind, values, {} if spans is None else {"spans": spans})
         return self._child
 
@@ -170,18 +183,21 @@ class _Child:
         except OSError as error:
             raise _ChildLostError(self._how_it_ended()) from error
 
-    def receive(self, timeout_s: float) -> Message:
-        """The next message; any byte counts as progress."""
-        return read_message(partial(self._read_into, timeout_s=timeout_s))
+    def receive(self, timeout_s: float, ends_s: float = math.inf) -> Message:
+        """The next message; any byte counts as progress, but on the monotonic clock `ends_s` is the end of it."""
+        return read_message(partial(self._read_into, timeout_s=timeout_s, ends_s=ends_s))
 
     def kill(self) -> None:
         self._finalizer()
 
-    def _read_into(self, buffer: memoryview, *, timeout_s: float) -> None:
+    def _read_into(self, buffer: memoryview, *, timeout_s: float, ends_s: float) -> None:
         while buffer:
-            if not self._poll.poll(timeout_s * 1000):
+            left_s = ends_s - time.monotonic()
+            if not self._poll.poll(1000 * max(0.0, min(timeout_s, left_s))):
                 self.kill()
-                raise _ChildLostError(f"decoding made no progress for {timeout_s:g} s")
+                is_late = left_s < timeout_s
+                reason = "was not finished in time" if is_late else f"made no progress for {timeout_s:g} s"
+                raise _ChildLostError(f"decoding {reason}")
             count = os.readv(self._output, [buffer])
             if count == 0:
                 raise _ChildLostError(self._how_it_ended())

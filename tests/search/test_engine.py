@@ -289,6 +289,25 @@ def test_proceed_ends_a_search(engine: Engine) -> None:
         engine.search(SearchRequest(queries=("mug",)), stop)
 
 
+def test_proceed_ends_an_explanation_at_each_of_its_steps(engine: Engine) -> None:
+    num_calls = 0
+
+    def count() -> None:
+        nonlocal num_calls
+        num_calls += 1
+
+    def stop_at_last() -> None:
+        count()
+        if num_calls == wanted:
+            raise TimeoutError
+
+    assert engine.explain("drawer", "video0", 1.0, proceed=count).is_soft
+    wanted, num_calls = num_calls, 0
+    assert wanted == 3  # before the text is encoded, before the video is read, before its frames are encoded
+    with pytest.raises(TimeoutError):
+        engine.explain("drawer", "video0", 1.0, proceed=stop_at_last)
+
+
 def test_proceed_is_asked_whenever_the_list_of_candidates_grows(engine: Engine) -> None:
     calls = [0, 0]
     for at, target in enumerate((Target.CLIPS, Target.VIDEOS)):
