@@ -32,6 +32,8 @@ _TRAIN_PER_LIST = 64
 _BLOCK = 16_384
 _TIE_MARGIN = 1e-5
 """Two ways of summing a dot product in float32 differ by less than this."""
+_CODED_MARGIN = 2**-11 + _TIE_MARGIN
+"""Scores of vectors that FAISS keeps as float16 differ from exact ones by less: half a unit in the last place."""
 
 
 class Nearest(NamedTuple):
@@ -59,6 +61,7 @@ class NearestVectors:
         # Without its cache a large part is still searched exactly, only slower.
         self._is_flat = index is None
         self._index: Any = _flat_index(vectors, members) if index is None else index
+        self._margin = _TIE_MARGIN if len(members) <= FLAT_MAX_VECTORS else _CODED_MARGIN
 
     def search(self, query: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None = None) -> Nearest:
         """The `k` rows nearest to one query (D,), fewer when fewer are allowed.
@@ -91,8 +94,8 @@ class NearestVectors:
                 # The visited lists hold too few of the allowed rows.
                 return scan(self._vectors, self._allowed(mask), query, k)
             is_complete = len(found) < wanted or wanted == count
-            # Rows cut off here may tie with the last row kept: look further until they cannot.
-            if is_complete or scores[0][-1] < best.scores[-1] - _TIE_MARGIN:
+            # Rows cut off here may tie with the last row kept, or beat it: look further until they cannot.
+            if is_complete or scores[0][-1] < best.scores[-1] - self._margin:
                 return best
             wanted = min(count, 4 * wanted)
 

@@ -57,6 +57,18 @@ def test_flat_search_equals_brute_force_with_ties(vectors: np.ndarray, queries: 
     assert everything.search(queries[0], 300).rows.tolist() == [100, *range(9_000, 9_299)]
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_vectors_closer_than_the_codes_of_faiss_can_tell_are_ranked_exactly(small_limits: None, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    query = rng.standard_normal(WIDTH)
+    query /= np.linalg.norm(query)
+    # Stored at other lengths, so that the unit vectors given to FAISS are rounded once more.
+    rows = (query + 0.004 * rng.standard_normal((4_000, WIDTH))) * rng.uniform(0.6, 1.2, (4_000, 1))
+    near, everyone = rows.astype(np.float16), np.arange(4_000)
+    found = NearestVectors(near, everyone, None).search(query.astype(np.float32), K)
+    assert found.rows.tolist() == brute_force(near, everyone, query.astype(np.float32), K)
+
+
 def test_scores_do_not_depend_on_where_a_row_lies(vectors: np.ndarray, queries: np.ndarray) -> None:
     together = cosines(vectors[:101], queries[1])
     apart = np.concatenate([cosines(vectors[row : row + 1], queries[1]) for row in range(101)])
