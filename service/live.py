@@ -20,13 +20,18 @@ _LOG = logging.getLogger(__name__)
 class LiveEngine:
     """Holds one warm engine; calls that began with the generation before end with it."""
 
-    def __init__(self, index: Index, encoder: "Encoder") -> None:
+    def __init__(self, index: Index, encoder: "Encoder", *, is_checked: bool = True) -> None:
         """Warms an opened index.
+
+        Args:
+            index: the generation to begin with.
+            encoder: the one of its space.
+            is_checked: compare the checksums of what newer generations add.
 
         Raises:
             SpaceMismatchError: index and encoder are of different spaces.
         """
-        self._encoder = encoder
+        self._encoder, self._is_checked = encoder, is_checked
         self._clips = ClipPool()
         self._current = self._warm(index)
         self._refused: int | None = None
@@ -48,7 +53,8 @@ class LiveEngine:
             number = read_current(root)
             if number in (self._current.index.generation, self._refused):
                 return False
-            self._current = self._warm(Index.open(root))
+            newer = Index.open(root, is_checked=self._is_checked, opened=self._current.index)
+            self._current = self._warm(newer)
         except HenasyError as error:
             self._note_refused(root, error)
             return False

@@ -22,7 +22,7 @@ _DEFAULTS = ServerConfig()
 @click.option("--device", default="cpu", help="Where texts are encoded, as torch names it.")
 @click.option("--threads", default=_DEFAULTS.num_threads, type=click.IntRange(1, 1024), help="Calls at a time.")
 @click.option("--grace", default=_DEFAULTS.grace_s, type=click.FloatRange(0.1, 3600), help="Seconds to finish calls.")
-@click.option("--no-check", is_flag=True, help="Do not compare the checksums of all files at the start.")
+@click.option("--no-check", is_flag=True, help="Compare sizes only, not the checksums of all files.")
 def main(
     index_folder: Path, model: str | None, host: str, port: int, device: str, threads: int, grace: float, no_check: bool
 ) -> None:
@@ -56,4 +56,4 @@ def _open(folder: Path, model: str | None, device: str, *, is_checked: bool) -> 
     torch.set_num_threads(1)
     settings = index.settings
     encoder = load_encoder(model or settings.model, device=device, num_frames=settings.num_frames, micro_batch=1)
-    return LiveEngine(index, encoder)
+    return LiveEngine(index, encoder, is_checked=is_checked)

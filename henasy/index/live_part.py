@@ -5,41 +5,34 @@ Rows are dense within the part: 0 .. num_clips - 1 over the rows that are left.
 
 import functools
 import threading
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from henasy.index import layout
-from henasy.index.manifest import PartEntry
 from henasy.index.nearest import Nearest, NearestVectors
 from henasy.index.part import Part
-from henasy.index.settings import IndexSettings
 
 
 class LivePart:
     """Searches and locates the rows of a part that are left."""
 
-    def __init__(
-        self,
-        root: Path,
-        entry: PartEntry,
-        settings: IndexSettings,
-        dropped: NDArray[np.bool_] | None,
-        *,
-        is_checked: bool,
-    ) -> None:
-        """Opens the part.
+    def __init__(self, part: Part, dropped: NDArray[np.bool_] | None) -> None:
+        """Joins an opened part and what a generation has left of it.
 
         Args:
+            part: may be shared with other generations.
             dropped: (N,) stored rows that the generation no longer holds; None when it holds all.
-
-        Raises:
-            IndexFormatError: a file is missing, damaged, or does not fit.
         """
-        self.part = Part(root, entry, settings, is_checked=is_checked)
+        self.part = part
         self._kept = None if dropped is None else np.flatnonzero(~dropped)
         self._lock = threading.Lock()
+
+    def has_dropped(self, dropped: NDArray[np.bool_] | None) -> bool:
+        """Whether exactly these rows are left out, so that this object serves the other generation as well."""
+        if self._kept is None or dropped is None:
+            return self._kept is None and dropped is None
+        return np.array_equal(self._kept, np.flatnonzero(~dropped))
 
     @property
     def num_clips(self) -> int:

@@ -36,7 +36,7 @@ class Part:
         self.folder = layout.part_folder(root, entry.part_id)
         self.num_clips = entry.num_clips
         self._settings = settings
-        self._files = entry.files
+        self.files = entry.files
         for file in entry.files:
             _check_size(self.folder / file.name, file)
         if is_checked:
@@ -91,7 +91,7 @@ class Part:
         Raises:
             IndexFormatError: a file is missing or damaged.
         """
-        for file in self._files:
+        for file in self.files:
             check_file(self.folder / file.name, file.sha256, file.num_bytes)
 
     def assignment(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:

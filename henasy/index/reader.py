@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from henasy.errors import IndexFormatError, InputError, NotFoundError, UnsupportedError
 from henasy.index.generation import Generation, read_current, read_generation
 from henasy.index.live_part import LivePart
+from henasy.index.manifest import FileEntry
 from henasy.index.nearest import Nearest
+from henasy.index.part import Part
 from henasy.index.rows import ClipRows
 from henasy.index.select import EVERYTHING, Filters, Selection, select_videos
 from henasy.index.settings import IndexSettings
@@ -70,13 +72,15 @@ class Index:
         self._video_rows = [self._rows_in_table(part) for part in parts]
 
     @classmethod
-    def open(cls, path: str | Path, *, is_checked: bool = True) -> "Index":
+    def open(cls, path: str | Path, *, is_checked: bool = True, opened: "Index | None" = None) -> "Index":
         """The live generation of an index.
 
         Args:
             path: folder of the index.
             is_checked: compare the checksum of every file, which reads all of them once; otherwise only
                 sizes and the checksums of the small files.
+            opened: an earlier generation of the same folder; parts that both have are shared with it and not checked
+                again, and stay warm where no row of them was dropped in between.
 
         Raises:
             NotFoundError: no index is there, or nothing has been published yet.
@@ -86,7 +90,7 @@ class Index:
         number = read_current(root)
         while True:
             try:
-                return cls._open_generation(root, number, is_checked=is_checked)
+                return cls._open_generation(root, number, is_checked, opened)
             except IndexFormatError:
                 # A writer may have published and swept the generation between the two reads.
                 newer = read_current(root)
@@ -95,14 +99,23 @@ class Index:
                 number = newer
 
     @classmethod
-    def _open_generation(cls, root: Path, number: int, *, is_checked: bool) -> "Index":
+    def _open_generation(cls, root: Path, number: int, is_checked: bool, opened: "Index | None") -> "Index":
         generation = read_generation(root, number)
         settings = generation.manifest.settings
-        parts = [
-            LivePart(root, entry, settings, generation.dropped.get(entry.part_id), is_checked=is_checked)
-            for entry in generation.manifest.parts
-        ]
+        before = {} if opened is None or opened.settings != settings else opened._parts_by_files()
+        parts = []
+        for entry in generation.manifest.parts:
+            dropped = generation.dropped.get(entry.part_id)
+            live = before.get((entry.part_id, entry.files))
+            if live is None:
+                live = LivePart(Part(root, entry, settings, is_checked=is_checked), dropped)
+            elif not live.has_dropped(dropped):
+                live = LivePart(live.part, dropped)
+            parts.append(live)
         return cls(root, generation, [part for part in parts if part.num_clips])
+
+    def _parts_by_files(self) -> dict[tuple[str, tuple[FileEntry, ...]], LivePart]:
+        return {(live.part.part_id, live.part.files): live for live in self._parts}
 
     @property
     def space_id(self) -> str:

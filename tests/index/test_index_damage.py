@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from henasy.errors import IndexFormatError
-from henasy.index import Index, IndexWriter
+from henasy.index import ClipRows, Index, IndexWriter, StagedUnit, VideoRecord, logical_digest
 
 FILES = [
     "parts/*/clips.npy",
@@ -50,6 +50,54 @@ def test_any_damage_is_named(root: Path, pattern: str, harm: str) -> None:
     assert str(file) in str(caught.value)
     if file.name != "manifest.json":
         assert "sha256" in str(caught.value)
+
+
+def test_reopening_shares_and_trusts_the_parts_that_are_open(
+    root: Path, record_of: Callable[..., VideoRecord], rows_of: Callable[[int, int], ClipRows]
+) -> None:
+    def publish(records: list[VideoRecord], rows: ClipRows | None = None) -> None:
+        with IndexWriter(root, fold_clips=0) as writer:
+            if rows is not None:
+                writer.stage(StagedUnit(video_id=records[-1].video_id, unit=0, rows=rows))
+            writer.publish(records, [])
+
+    opened = Index.open(root)
+    (old_part,) = (root / "parts").iterdir()
+    publish([record_of(1, 9), record_of(3, 4)], rows_of(3, 4))
+    (new_part,) = set((root / "parts").iterdir()) - {old_part}
+    for part in (old_part, new_part):
+        _flip_last_byte(part / "clips.npy")
+    with pytest.raises(IndexFormatError, match=f"{new_part.name}/clips.npy: damaged"):
+        Index.open(root, opened=opened)
+    _flip_last_byte(new_part / "clips.npy")
+    newer = Index.open(root, opened=opened)
+    assert (newer.generation, newer.num_clips) == (3, 13)
+    with pytest.raises(IndexFormatError, match=f"{old_part.name}/clips.npy: damaged"):
+        Index.open(root)
+    _flip_last_byte(old_part / "clips.npy")
+    assert logical_digest(newer) == logical_digest(Index.open(root))
+
+
+def test_reopening_leaves_out_rows_that_were_dropped(filled: Callable[[dict[int, int]], Path]) -> None:
+    root = filled({1: 9, 2: 3})
+    opened = Index.open(root)
+    before = logical_digest(opened)
+    with IndexWriter(root, fold_clips=0) as writer:
+        writer.publish([record for record in writer.videos if record.video_id == "video01"], [])
+    assert len(list((root / "parts").iterdir())) == 1
+    newer = Index.open(root, opened=opened)
+    assert (newer.num_clips, opened.num_clips) == (9, 12)
+    assert logical_digest(newer) == logical_digest(Index.open(root))
+    query = opened.clip_vectors(np.array([11]))
+    assert opened.search_clips(query, 1).rows.tolist() == [[11]]
+    assert newer.search_clips(query, 9).rows.max() == 8
+    assert logical_digest(opened) == before
+
+
+def _flip_last_byte(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
 
 
 def test_damaged_index_is_not_built_upon(root: Path) -> None:
