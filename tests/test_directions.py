@@ -130,6 +130,11 @@ def test_heavy_dependencies_have_their_owners(imports: list[Import], package: st
     assert users, f"nothing imports {package} any more"
 
 
+def test_faiss_is_imported_only_when_it_is_needed(imports: list[Import]) -> None:
+    eager = [found for found in imports if found.is_at_import and _is_in(found.module, "faiss")]
+    assert not [found for found in eager if not found.path.startswith("benchmarks/")]
+
+
 def test_torch_free_parts_do_not_reach_torch(imports: list[Import]) -> None:
     by_path: dict[str, set[str]] = {}
     for found in imports:

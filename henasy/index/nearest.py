@@ -12,14 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import faiss as _faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from henasy.errors import ConfigError
 from henasy.index.durable import sha256_of, sync_file, temporary_path, write_file
-
-# The hints that FAISS ships describe its C++ signatures, not the Python ones that wrap them.
-faiss: Any = _faiss
 
 FLAT_MAX_VECTORS = 65_536
 """Up to here exhaustive search takes some milliseconds and needs no training and no file."""
@@ -53,6 +50,9 @@ class NearestVectors:
             vectors: (M, D), memory-mapped.
             members: rows of `vectors` that can be found, ascending; others never appear.
             cache: where `write_cache` may have left a trained index for just these members.
+
+        Raises:
+            ConfigError: FAISS is not installed.
         """
         self._vectors = vectors
         self._members = members
@@ -100,6 +100,7 @@ class NearestVectors:
             wanted = min(count, 4 * wanted)
 
     def _parameters(self, mask: NDArray[np.bool_] | None, count: int) -> Any:
+        faiss = load_faiss()
         selector = None
         if mask is not None:
             selector = faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
@@ -108,6 +109,20 @@ class NearestVectors:
         # A selector thins every list: visit as many more lists as it leaves out.
         probes = min(self._index.nlist, -(-_NUM_PROBES * len(self._members) // count))
         return faiss.SearchParametersIVF(sel=selector, nprobe=probes)
+
+
+def load_faiss() -> Any:
+    """The FAISS module, imported when it is first needed: clients and `--help` work without it.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        import faiss
+    except ImportError as error:
+        raise ConfigError(f"FAISS cannot be imported ({error}); install `henasy[cpu]` or `henasy[gpu]`") from error
+    # The hints that FAISS ships describe its C++ signatures, not the Python ones that wrap them.
+    return faiss
 
 
 def scan(vectors: NDArray[np.float16], rows: NDArray[np.int64], query: NDArray[np.float32], k: int) -> Nearest:
@@ -166,6 +181,7 @@ def has_cache(cache: Path, vectors: NDArray[np.float16], members: NDArray[np.int
 
 
 def _write_index(index: Any, file: Path) -> None:
+    faiss = load_faiss()
     try:
         faiss.write_index(index, str(file))
     except RuntimeError as error:
@@ -178,7 +194,7 @@ def _read_cache(cache: Path, vectors: NDArray[np.float16], members: NDArray[np.i
     # FAISS trusts what it reads: only bytes that this package wrote are handed to it.
     if note is None or sha256_of(cache) != note["sha256"]:
         return None
-    return faiss.read_index(str(cache))
+    return load_faiss().read_index(str(cache))
 
 
 def _valid_note(cache: Path, vectors: NDArray[np.float16], members: NDArray[np.int64]) -> dict[str, str] | None:
@@ -212,7 +228,7 @@ def _add(index: Any, vectors: NDArray[np.float16], members: NDArray[np.int64]) -
 
 
 def _flat_index(vectors: NDArray[np.float16], members: NDArray[np.int64]) -> Any:
-    width = vectors.shape[1]
+    faiss, width = load_faiss(), vectors.shape[1]
     if len(members) <= FLAT_MAX_VECTORS:
         index = faiss.IndexFlatIP(width)
     else:
@@ -221,6 +237,7 @@ def _flat_index(vectors: NDArray[np.float16], members: NDArray[np.int64]) -> Any
 
 
 def _ivf_index(vectors: NDArray[np.float16], members: NDArray[np.int64]) -> Any:
+    faiss = load_faiss()
     # FAISS advises between sqrt(M) and 16 sqrt(M) lists with 39 vectors or more to train each. Training grows
     # with the square of the lists, so few: the lists that are visited stay short enough.
     num_lists = max(1, min(1 << round(np.log2(2 * np.sqrt(len(members)))), len(members) // 39))
@@ -237,6 +254,7 @@ def _ivf_index(vectors: NDArray[np.float16], members: NDArray[np.int64]) -> Any:
 @contextmanager
 def _openmp_threads(count: int) -> Iterator[None]:
     """Gives FAISS so many threads and then restores the number: torch reads the same setting."""
+    faiss = load_faiss()
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(count)
     try:

@@ -18,6 +18,7 @@ from henasy.index.generation import (
 )
 from henasy.index.lock import WriterLock
 from henasy.index.manifest import Manifest
+from henasy.index.nearest import load_faiss
 from henasy.index.settings import IndexSettings
 from henasy.index.staging import StagedNote, StagedUnit, Staging
 from henasy.index.sweep import sweep
@@ -45,7 +46,9 @@ class IndexWriter:
             SpaceMismatchError: the index holds another space or plan.
             NotFoundError: no settings were given and there is no index.
             IndexFormatError: the index is damaged.
+            ConfigError: FAISS is not installed; better told now than after hours of encoding.
         """
+        load_faiss()
         self.root = Path(path)
         self._fold_clips = fold_clips
         if settings is None:

@@ -1,9 +1,11 @@
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from henasy.index import nearest
+from henasy.errors import ConfigError
+from henasy.index import IndexSettings, IndexWriter, nearest
 from henasy.index.nearest import NearestVectors, cosines, has_cache, scan, write_cache
 
 ROWS, WIDTH, K = 12_000, 32, 10
@@ -100,15 +102,16 @@ def test_ivf_finds_what_exact_search_finds(
 def test_training_and_search_leave_the_threads_of_the_process_alone(
     vectors: np.ndarray, queries: np.ndarray, small_limits: None, tmp_path: Path
 ) -> None:
-    before = nearest.faiss.omp_get_max_threads()
-    nearest.faiss.omp_set_num_threads(3)
+    faiss = nearest.load_faiss()
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(3)
     try:
         members = np.arange(ROWS)
         write_cache(tmp_path / "clips.faiss", vectors, members)
         NearestVectors(vectors, members, tmp_path / "clips.faiss").search(queries[0], K)
-        assert nearest.faiss.omp_get_max_threads() == 3
+        assert faiss.omp_get_max_threads() == 3
     finally:
-        nearest.faiss.omp_set_num_threads(before)
+        faiss.omp_set_num_threads(before)
 
 
 @pytest.mark.parametrize("share", [0.05, 0.5])
@@ -143,3 +146,14 @@ def test_a_bad_cache_is_not_used(
         members = members[1:]
     found = NearestVectors(vectors, members, cache).search(queries[3], K)
     assert found.rows.tolist() == scan(vectors, members, queries[3], K).rows.tolist()
+
+
+def test_without_faiss_the_error_says_what_to_install(
+    vectors: np.ndarray, settings: IndexSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(ConfigError, match=r"install `henasy\[cpu\]` or `henasy\[gpu\]`"):
+        NearestVectors(vectors, np.arange(ROWS), None)
+    with pytest.raises(ConfigError, match="FAISS cannot be imported"):
+        IndexWriter(tmp_path / "index", settings)
+    assert not (tmp_path / "index").exists()

@@ -183,6 +183,19 @@ def test_serve_refuses_an_index_of_another_model(tmp_path: Path, model: Path) ->
     assert (result.exit_code, "no index is here" in result.output) == (1, True)
 
 
+def test_searching_through_a_server_needs_no_faiss(server: tuple[str, subprocess.Popen[str]]) -> None:
+    code = f"""
+import sys
+sys.modules["faiss"] = None
+from service.search_cli import main
+main(["mug", "--server", {server[0]!r}, "--json"])
+"""
+    paths = [str(REPOSITORY), str(REPOSITORY / "protos" / "generated")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    output = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True).stdout
+    assert len(json.loads(output)["results"][0]["hits"]) == 3
+
+
 def test_the_client_needs_no_torch() -> None:
     code = "import sys, service.client; print(sorted({'torch', 'ray', 'pycocotools'} & set(sys.modules)))"
     paths = [str(REPOSITORY), str(REPOSITORY / "protos" / "generated")]
