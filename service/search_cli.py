@@ -85,7 +85,9 @@ def main(
         _show(answer, is_json=is_json)
         if picture is not None:
             _draw(answer, picture, videos)
-    except HenasyError as error:
+    except BrokenPipeError:
+        raise  # click ends quietly when whoever read the output is gone
+    except (HenasyError, OSError) as error:
         click.echo(f"henasy-search: {error}", err=True)
         sys.exit(1)
 

@@ -35,7 +35,7 @@ def main(
     try:
         live = _open(index_folder, model, device, is_checked=not no_check)
         server = SearchServer(live, config)
-    except HenasyError as error:
+    except (HenasyError, OSError) as error:
         click.echo(f"henasy-serve: {error}", err=True)
         sys.exit(1)
     with server:

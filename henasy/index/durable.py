@@ -70,13 +70,17 @@ def check_file(path: Path, sha256: str, num_bytes: int | None = None) -> None:
     """Passes when a file is there with the bytes that were once written.
 
     Raises:
-        IndexFormatError: the file is missing, or its size or sha256 differs.
+        IndexFormatError: the file is missing, cannot be read, or its size or sha256 differs.
     """
-    if not path.is_file():
-        raise IndexFormatError(f"{path}: missing (sha256 {sha256} expected)")
-    found_bytes = path.stat().st_size
-    if num_bytes is not None and found_bytes != num_bytes:
-        raise IndexFormatError(f"{path}: has {found_bytes} bytes, {num_bytes} expected (sha256 {sha256})")
-    found = sha256_of(path)
+    try:
+        if not path.is_file():
+            raise IndexFormatError(f"{path}: missing (sha256 {sha256} expected)")
+        found_bytes = path.stat().st_size
+        if num_bytes is not None and found_bytes != num_bytes:
+            raise IndexFormatError(f"{path}: has {found_bytes} bytes, {num_bytes} expected (sha256 {sha256})")
+        found = sha256_of(path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise IndexFormatError(f"{path}: cannot be read: {reason} (sha256 {sha256} expected)") from error
     if found != sha256:
         raise IndexFormatError(f"{path}: damaged, sha256 is {found}, {sha256} expected")

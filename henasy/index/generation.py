@@ -39,7 +39,7 @@ def read_current(root: Path) -> int:
 
     Raises:
         NotFoundError: no index is there, or nothing has been published yet.
-        IndexFormatError: CURRENT holds no number.
+        IndexFormatError: CURRENT cannot be read or holds no number.
     """
     file = root / layout.CURRENT
     try:
@@ -47,6 +47,8 @@ def read_current(root: Path) -> int:
     except (FileNotFoundError, NotADirectoryError):
         what = "nothing was published yet" if (root / layout.STAGING).is_dir() else "no index is here"
         raise NotFoundError(f"{root}: {what}; `henasy-index build VIDEOS --index {root}` makes one") from None
+    except OSError as error:
+        raise IndexFormatError(f"{file}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise IndexFormatError(f"{file}: damaged, is not a number") from error
     if not content.isdecimal():

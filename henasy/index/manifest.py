@@ -63,12 +63,14 @@ def read_manifest(file: Path) -> Manifest:
     """The manifest in a file.
 
     Raises:
-        IndexFormatError: it is missing, damaged, or of another format version.
+        IndexFormatError: it is missing, cannot be read, is damaged, or of another format version.
     """
     try:
         body = json.loads(file.read_bytes())
     except FileNotFoundError as error:
         raise IndexFormatError(f"{file}: missing") from error
+    except OSError as error:
+        raise IndexFormatError(f"{file}: cannot be read: {error.strerror or error}") from error
     except ValueError as error:
         raise IndexFormatError(f"{file}: damaged, is not JSON: {error}") from error
     if not isinstance(body, dict) or "sha256" not in body or "format_version" not in body:

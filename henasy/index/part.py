@@ -130,7 +130,12 @@ ENTITY_SCHEMA = pa.schema(
 
 
 def _check_size(file: Path, entry: FileEntry) -> None:
-    found = f"{file.stat().st_size} bytes" if file.is_file() else "nothing"
+    try:
+        found = f"{file.stat().st_size} bytes"
+    except FileNotFoundError:
+        found = "nothing"
+    except OSError as error:
+        raise IndexFormatError(f"{file}: cannot be read: {error.strerror or error}") from error
     if found != f"{entry.num_bytes} bytes":
         expected = f"{entry.num_bytes} bytes expected (sha256 {entry.sha256})"
         raise IndexFormatError(f"{file}: {found} found, {expected}")

@@ -1,7 +1,9 @@
+import errno
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,6 +52,31 @@ def test_any_damage_is_named(root: Path, pattern: str, harm: str) -> None:
     assert str(file) in str(caught.value)
     if file.name != "manifest.json":
         assert "sha256" in str(caught.value)
+
+
+@pytest.mark.parametrize("pattern", ["CURRENT", "generations/000002/manifest.json"])
+def test_what_cannot_be_read_is_named(root: Path, pattern: str) -> None:
+    file = root / pattern
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(IndexFormatError, match=f"{file}: cannot be read: Is a directory"):
+        Index.open(root)
+
+
+@pytest.mark.parametrize("pattern", FILES[:1] + FILES[-3:])
+def test_a_file_that_may_not_be_read_is_named(root: Path, pattern: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (forbidden,) = root.glob(pattern)
+    honest = Path.open
+
+    # Permissions do not bind the user that may run the tests, root.
+    def refuse(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path == forbidden:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return honest(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(IndexFormatError, match=rf"{forbidden}: cannot be read: Permission denied \(sha256 "):
+        Index.open(root)
 
 
 def test_reopening_shares_and_trusts_the_parts_that_are_open(

@@ -1,5 +1,6 @@
 """henasy-serve and henasy-search as their users start them, with a random checkpoint and a real video."""
 
+import errno
 import json
 import os
 import signal
@@ -172,6 +173,28 @@ def test_a_server_that_is_away_is_told(tmp_path: Path) -> None:
     assert (result.exit_code, "UNAVAILABLE" in result.output) == (1, True)
     result = run("mug", "--index", tmp_path)
     assert (result.exit_code, "no index is here" in result.output) == (1, True)
+
+
+def test_errors_of_the_system_are_told_in_one_line(
+    server: tuple[str, subprocess.Popen[str]], index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "pictures"
+    result = run("mug", "--server", server[0], "--top-k", 1, "--json", "--picture", folder)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("henasy-search: ")
+    assert f"Not a directory: '{folder}'" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "/weights")
+
+    monkeypatch.setattr("henasy.checkpoint.encoder.load_encoder", refuse)
+    for main, arguments in ((search_main, ["mug"]), (serve_main, ["--port", "0"])):
+        result = CliRunner().invoke(main, [*arguments, "--index", str(index)])
+        assert (result.exit_code, type(result.exception)) == (1, SystemExit)
+        assert result.stderr.splitlines()[-1].endswith(": [Errno 13] Permission denied: '/weights'")
+        assert "Traceback" not in result.output
 
 
 def test_serve_refuses_an_index_of_another_model(tmp_path: Path, model: Path) -> None:
