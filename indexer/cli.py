@@ -49,7 +49,13 @@ def cli() -> None:
 @click.option("--address", help="Join this Ray cluster instead of starting Ray here.")
 @click.option("--workers", type=click.IntRange(1), help="Decoding processes at a time [one per core].")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), help="Where to encode [GPUs if Ray sees any].")
-@click.option("--decoder", type=click.Choice(["pyav", "decord"]), default="pyav", show_default=True)
+@click.option(
+    "--decoder",
+    type=click.Choice(["pyav", "decord"]),
+    default="pyav",
+    show_default=True,
+    help="What decodes the videos; one for the whole index.",
+)
 @click.option(
     "--stall-s",
     type=click.FloatRange(0, min_open=True),
@@ -85,7 +91,7 @@ def build_command(
     if Path(model).is_dir():
         # Later commands find the checkpoint wherever they are called from.
         model = str(Path(model).resolve())
-    described = describe_model(model, clip_s=clip_s, stride_s=stride_s, num_frames=frames)
+    described = describe_model(model, clip_s=clip_s, stride_s=stride_s, num_frames=frames, decoder=decoder)
     request = BuildRequest(
         videos=videos,
         index=target,
@@ -95,7 +101,7 @@ def build_command(
     )
     if described.training.is_random or (described.training.is_rendered_only and not are_rendered(videos)):
         _warn(f"{model}: {described.training.warning()}", is_json=is_json)
-    config = RayConfig(address, workers, device, decoder, stall_s)
+    config = RayConfig(address, workers, device, stall_s)
     with _progress(is_json) as progress, RayWorkers(config, described.settings, described.load) as pool:
         outcome = build(request, pool, progress)
     _tell(request, outcome, is_json=is_json)

@@ -22,12 +22,13 @@ class Model(NamedTuple):
     load: LoadEncoder
 
 
-def describe_model(name: str, *, clip_s: float, stride_s: float, num_frames: int | None) -> Model:
+def describe_model(name: str, *, clip_s: float, stride_s: float, num_frames: int | None, decoder: str) -> Model:
     """Reads a checkpoint once to learn its space and sizes; the weights are let go again.
 
     Args:
         name: a folder, a hub id or the name of the shipped checkpoint.
         num_frames: frames per clip; None takes the checkpoint's own number.
+        decoder: what decodes the videos, `pyav` or `decord`.
 
     Raises:
         NotFoundError, CheckpointError, ConfigError: see `load_encoder`.
@@ -42,6 +43,7 @@ def describe_model(name: str, *, clip_s: float, stride_s: float, num_frames: int
         width=encoder.width,
         num_entities=encoder.num_entities,
         grid=encoder.grid,
+        decoder=decoder,
     )
     return Model(settings, encoder.card, functools.partial(_load, name, plan.num_frames))
 

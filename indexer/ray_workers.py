@@ -63,7 +63,6 @@ class RayConfig(NamedTuple):
     """Decoding processes at a time; None takes one per core."""
     device: str | None = None
     """`cpu` or `cuda`; None takes the GPUs that Ray sees, else the CPU."""
-    decoder: str = "pyav"
     stall_s: float = 60.0
     """A decoder that does not advance for so long is killed."""
 
@@ -220,7 +219,7 @@ class RayWorkers:
         config = DecodeConfig(
             num_frames=self._settings.num_frames,
             batch_clips=_BATCH_CLIPS["cpu" if self._device == "cpu" else "cuda"],
-            decoder=self._config.decoder,
+            decoder=self._settings.decoder,
             stall_s=self._config.stall_s,
         )
         decode = ray.remote(decode_unit).options(

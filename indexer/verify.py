@@ -89,7 +89,8 @@ def _compare(index: Index, encoder: Encoder, record: VideoRecord, rows: Sequence
     columns = index.clips(at)
     stored = index.clip_vectors(at)
     cosines = []
-    for batch in read_clips(file, np.stack([columns.start_s, columns.end_s], axis=1), index.plan.num_frames):
+    spans = np.stack([columns.start_s, columns.end_s], axis=1)
+    for batch in read_clips(file, spans, index.plan.num_frames, decoder=index.settings.decoder):
         if not isinstance(batch, ClipBatch):
             raise VideoError(f"{file}: clips that were read before cannot be read now: {batch.reason}")
         fresh = encoder.encode_clips(batch.frames, batch.frame_rows).clip

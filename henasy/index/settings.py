@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from henasy.errors import ConfigError, IndexFormatError, SpaceMismatchError
+from henasy.video.decode import DECODERS
 from henasy.video.plan import ClipPlan
 
 KINDS = ("henasy", "dual")
@@ -30,6 +31,8 @@ class IndexSettings:
     """Entity slots per clip (E); 0 for `dual`."""
     grid: tuple[int, int]
     """Patches per frame, (rows, columns)."""
+    decoder: str = "pyav"
+    """What decoded the videos: two decoders differ in the last bits of a picture, and on damaged files in more."""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -40,6 +43,8 @@ class IndexSettings:
             raise ConfigError(f"num_entities: {self.num_entities} is not in 0..256")
         if (self.kind == "dual") != (self.num_entities == 0):
             raise ConfigError(f"num_entities: {self.num_entities} does not fit kind {self.kind!r}")
+        if self.decoder not in DECODERS:
+            raise ConfigError(f"decoder: {self.decoder!r} is not one of {', '.join(DECODERS)}")
         if min(self.grid) < 1:
             raise ConfigError(f"grid: {self.grid} is not at least 1x1")
 
@@ -55,14 +60,14 @@ class IndexSettings:
 
     @property
     def space_key(self) -> str:
-        """A short name of space and plan together, for staging files."""
-        return hashlib.sha256(f"{self.space_id}\n{self.plan.plan_id}".encode()).hexdigest()[:12]
+        """A short name of space, plan and decoder together, for staging files."""
+        return hashlib.sha256(f"{self.space_id}\n{self.plan.plan_id}\n{self.decoder}".encode()).hexdigest()[:12]
 
     def require_same(self, other: "IndexSettings") -> None:
         """Passes when rows made under `other` may join rows made under these settings.
 
         Raises:
-            SpaceMismatchError: the spaces or the plans differ; both are named.
+            SpaceMismatchError: the spaces, the plans or the decoders differ; both are named.
         """
         if other.space_id != self.space_id:
             raise SpaceMismatchError(
@@ -73,6 +78,11 @@ class IndexSettings:
             raise SpaceMismatchError(
                 f"the index holds plan {self.plan.plan_id} ({self.plan}), "
                 f"this run asks for plan {other.plan.plan_id} ({other.plan}); use another --index"
+            )
+        if other.decoder != self.decoder:
+            raise SpaceMismatchError(
+                f"the index holds clips decoded by {self.decoder}, this run decodes with {other.decoder}; "
+                f"use --decoder {self.decoder} or another --index"
             )
 
     def to_json(self) -> dict[str, Any]:

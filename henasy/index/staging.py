@@ -62,7 +62,7 @@ class StagedNote(NamedTuple):
 
 
 class Staging:
-    """The staged units of one space and plan. Files of others are ignored."""
+    """The staged units of one space, plan and decoder. Files of others are ignored."""
 
     def __init__(self, root: Path, settings: IndexSettings) -> None:
         """Looks at, or makes, the staging folder of an index."""

@@ -43,7 +43,7 @@ class IndexWriter:
 
         Raises:
             IndexBusyError: another writer holds the index.
-            SpaceMismatchError: the index holds another space or plan.
+            SpaceMismatchError: the index holds another space or plan, or clips of another decoder.
             NotFoundError: no settings were given and there is no index.
             IndexFormatError: the index is damaged.
             ConfigError: FAISS is not installed; better told now than after hours of encoding.

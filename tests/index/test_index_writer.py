@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from henasy.errors import IndexBusyError, InputError, NotFoundError, SpaceMismatchError
+from henasy.errors import ConfigError, IndexBusyError, InputError, NotFoundError, SpaceMismatchError
 from henasy.index import (
     ClipRows,
     Index,
@@ -235,6 +235,23 @@ def test_other_space_or_plan_is_refused_by_name(
     plan = ClipPlan(stride_s=0.5, num_frames=2)
     with pytest.raises(SpaceMismatchError, match=f"holds plan {settings.plan.plan_id} .*{plan.plan_id}"):
         IndexWriter(root, dataclasses.replace(settings, plan=plan))
+    with pytest.raises(SpaceMismatchError, match="holds clips decoded by pyav, this run decodes with decord"):
+        IndexWriter(root, dataclasses.replace(settings, decoder="decord"))
+
+
+def test_units_staged_with_another_decoder_are_not_taken_up(
+    root: Path, settings: IndexSettings, rows_of: RowsOf
+) -> None:
+    other = dataclasses.replace(settings, decoder="decord")
+    with IndexWriter(root, settings) as writer:
+        writer.stage(StagedUnit(video_id="v", unit=0, rows=rows_of(1, 3)))
+    with IndexWriter(root, other) as writer:
+        assert not writer.staged()
+    with IndexWriter(root, settings) as writer:
+        assert list(writer.staged()) == [("v", 0)]
+    assert IndexSettings.from_json(other.to_json()) == other
+    with pytest.raises(ConfigError, match="decoder: 'ffmpeg' is not one of pyav, decord"):
+        dataclasses.replace(settings, decoder="ffmpeg")
 
 
 def test_second_writer_is_told_who_holds_the_index(root: Path, settings: IndexSettings) -> None:

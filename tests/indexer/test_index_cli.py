@@ -39,8 +39,8 @@ class ColourCheckpoint(ColourEncoder):
 def local(monkeypatch: pytest.MonkeyPatch) -> None:
     note = TrainingNote(summary="colours", is_rendered_only=True)
 
-    def describe(name: str, *, clip_s: float, stride_s: float, num_frames: int | None) -> Model:
-        return Model(SETTINGS, note, lambda device, threads: ColourEncoder())
+    def describe(name: str, *, clip_s: float, stride_s: float, num_frames: int | None, decoder: str) -> Model:
+        return Model(dataclasses.replace(SETTINGS, decoder=decoder), note, lambda device, threads: ColourEncoder())
 
     monkeypatch.setattr(indexer.ray_workers, "RayWorkers", Pool)
     monkeypatch.setattr(indexer.model, "describe_model", describe)
@@ -72,6 +72,13 @@ def test_build_then_status(videos: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "clips     8" in out
     assert f"space {SETTINGS.space_id}" in out
     assert PLAN.plan_id in out
+
+
+def test_an_index_stays_with_its_decoder(videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("build", videos) == 0
+    assert call("build", videos, "--decoder", "decord") == 1
+    message = "holds clips decoded by pyav, this run decodes with decord; use --decoder pyav or another --index"
+    assert message in capsys.readouterr().err
 
 
 def test_the_index_is_not_taken_for_footage(videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
