@@ -1,6 +1,8 @@
 """What an index holds, for people and programs."""
 
+import contextlib
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ class Status:
     model: str
     space_id: str
     plan: str
+    decoder: str
     num_videos: int
     num_online: int
     num_clips: int
@@ -52,12 +55,13 @@ def read_status(index: Path) -> Status:
         model=opened.settings.model,
         space_id=opened.space_id,
         plan=f"{plan.clip_s:g} s every {plan.stride_s:g} s, {plan.num_frames} frames ({plan.plan_id})",
+        decoder=opened.settings.decoder,
         num_videos=len(opened.videos),
         num_online=sum(record.is_online for record in opened.videos),
         num_clips=opened.num_clips,
         num_entities=opened.num_valid_entities,
         hours=sum(record.duration_s for record in opened.videos) / 3600,
-        size_bytes=sum(file.stat().st_size for file in index.rglob("*") if file.is_file()),
+        size_bytes=_size_bytes(index),
         num_staged_units=len(list((index / STAGING).glob(f"*{UNIT_SUFFIX}"))),
         refused=opened.refused,
     )
@@ -71,7 +75,7 @@ def lines_of(status: Status) -> list[str]:
     values = {
         "index": f"{status.index}, generation {status.generation} of {status.created}",
         "model": f"{status.model}, kind {status.kind}, space {status.space_id}",
-        "plan": status.plan,
+        "plan": f"{status.plan}, decoded by {status.decoder}",
         "videos": f"{status.num_videos:,} ({status.hours:.2f} hours), {offline} offline",
         "clips": f"{status.num_clips:,}",
         "entities": f"{status.num_entities:,}",
@@ -85,6 +89,16 @@ def lines_of(status: Status) -> list[str]:
 def refused_lines(refused: tuple[RefusedRecord, ...]) -> list[str]:
     """One line for each file, or run of clips, that could not be read."""
     return [f"  {one.file!r}{_where(one)}: {one.reason}" for one in refused]
+
+
+def _size_bytes(folder: Path) -> int:
+    """Of all files below a folder; those that a build moves or deletes meanwhile are left out."""
+    size_bytes = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                size_bytes += os.stat(os.path.join(place, name)).st_size
+    return size_bytes
 
 
 def _where(one: RefusedRecord) -> str:

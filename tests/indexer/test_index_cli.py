@@ -81,6 +81,28 @@ def test_an_index_stays_with_its_decoder(videos: Path, capsys: pytest.CaptureFix
     assert message in capsys.readouterr().err
 
 
+def test_status_passes_over_files_that_vanish_while_it_looks(
+    videos: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert call("build", videos) == 0
+    index = videos / ".henasy-index"
+    (index / "staging" / "moved.unit").write_bytes(b"x" * 1000)
+    assert call("status", "--index", index, "--json") == 0
+    before = json.loads(capsys.readouterr().out.splitlines()[-1])["size_bytes"]
+    walk = os.walk
+
+    def walk_while_a_build_publishes(*arguments: object, **options: object) -> object:
+        for place, folders, names in walk(*arguments, **options):  # type: ignore[call-overload]
+            if "moved.unit" in names:
+                (index / "staging" / "moved.unit").unlink()
+            yield place, folders, names
+
+    monkeypatch.setattr(os, "walk", walk_while_a_build_publishes)
+    (index / "staging" / "moved.unit").write_bytes(b"x" * 1000)
+    assert call("status", "--index", index, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["size_bytes"] == before - 1000
+
+
 def test_the_index_is_not_taken_for_footage(videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("build", videos) == 0
     assert call("build", videos) == 0
