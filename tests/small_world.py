@@ -46,6 +46,12 @@ class WordEncoder:
     grid: tuple[int, int] = GRID
     spec: PreprocessSpec = PreprocessSpec(image_px=64, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))  # noqa: RUF009
 
+    max_text_tokens: int = 77
+
+    def num_text_tokens(self, texts: list[str]) -> list[int]:
+        """One per word, and start and end."""
+        return [len(text.split()) + 2 for text in texts]
+
     def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
         """(N, D)"""
         return np.stack([unit_vector(text) for text in texts])

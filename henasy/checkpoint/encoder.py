@@ -24,6 +24,7 @@ from henasy.model.config import DualConfig, ModelConfig
 from henasy.model.dual import DualEncoder
 from henasy.model.henasy import Henasy
 from henasy.model.timesformer import inflate_temporal_embed
+from henasy.text.tokenizer import Tokenizer
 from henasy.video.preprocess import PreprocessSpec, preprocess
 
 DTYPES = ("float32", "bfloat16")
@@ -183,17 +184,37 @@ class Encoder:
             found[rows] = maps.reshape(-1, *found.shape[1:])[: len(rows)]
         return found
 
-    @torch.inference_mode()
-    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(N, D) L2-normalised embeddings of texts.
+    @property
+    def max_text_tokens(self) -> int:
+        """Tokens of a text, with start and end, beyond which `encode_texts` cuts it.
 
         Raises:
             UnsupportedError: the checkpoint has no tokenizer.
         """
+        return self._require_tokenizer().context_length
+
+    def num_text_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, with start and end; takes no pass through the model.
+
+        Raises:
+            UnsupportedError: the checkpoint has no tokenizer.
+        """
+        return self._require_tokenizer().num_tokens(texts)
+
+    def _require_tokenizer(self) -> Tokenizer:
         if self._tokenizer is None:
             raise UnsupportedError("this checkpoint has no tokenizer, so it cannot read text; import it with --vocab")
+        return self._tokenizer
+
+    @torch.inference_mode()
+    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(N, D) L2-normalised embeddings of texts; what is beyond `max_text_tokens` is cut, as in training.
+
+        Raises:
+            UnsupportedError: the checkpoint has no tokenizer.
+        """
         embeddings = np.zeros((len(texts), self.width), np.float32)
-        tokens = self._tokenizer.encode_batch(texts)
+        tokens = self._require_tokenizer().encode_batch(texts)
         for rows in _by_length(tokens.argmax(axis=1) + 1):
             batch = torch.from_numpy(tokens[rows]).to(self.device)
             with self._precision():

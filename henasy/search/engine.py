@@ -37,7 +37,7 @@ from henasy.search.hits import (
     VideoRef,
 )
 from henasy.search.pick import PickRule, Ranked, grouped_order, pick
-from henasy.search.request import SearchRequest, Target, check_query, check_time
+from henasy.search.request import SearchRequest, Target, check_query, check_time, query_field
 from henasy.text.phrases import find_phrases
 from henasy.video.pool import ReadClip, read_clip
 
@@ -96,10 +96,11 @@ class Engine:
         Raises:
             UnsupportedError: moments, or entities or explanations of an index without entities.
             NotFoundError: a filter names an unknown video.
-            InputError: a filter names an unknown metadata column.
+            InputError: a filter names an unknown metadata column, a text has more tokens than the model reads.
         """
         started = time.perf_counter()
         self._require_answerable(request)
+        self._require_readable(request.queries)
         scope = self._scope(request)
         proceed()
         began = time.perf_counter()
@@ -140,13 +141,14 @@ class Engine:
             max_read_s: time for reading the video, after which the saliency is the stored one.
 
         Raises:
-            InputError: the query is blank or too long, the start is no time, the slot does not exist.
+            InputError: the query is blank or longer than the model reads, the start is no time, no such slot.
             NotFoundError: no such video, no clip that starts there, no patch belongs to the slot's entity.
             UnsupportedError: the index holds no entities.
         """
         check_query("query", query)
         check_time("start_s", start_s)
         self._require_entities("Explain")
+        self._require_readable((query,))
         view = read_views(self.index, self.encoder, np.array([self._find_clip(video_id, start_s)]))[0]
         self._require_slot(view, slot)
         proceed()
@@ -172,6 +174,14 @@ class Engine:
             self._require_entities("target entities")
         if request.is_explained:
             self._require_entities("is_explained")
+
+    def _require_readable(self, queries: tuple[str, ...]) -> None:
+        # A text that is cut loses the end token, at which its embedding is read.
+        most = self.encoder.max_text_tokens
+        for row, count in enumerate(self.encoder.num_text_tokens(queries)):
+            if count > most:
+                field = query_field(row, len(queries))
+                raise InputError(field, f"has {count} tokens with start and end, at most {most} are read by this model")
 
     def _require_entities(self, what: str) -> None:
         if self.index.kind != "henasy":

@@ -55,7 +55,7 @@ class SearchRequest:
         if not 1 <= len(self.queries) <= MAX_QUERIES:
             raise InputError("queries", f"{len(self.queries)} given, 1 to {MAX_QUERIES} are allowed")
         for row, query in enumerate(self.queries):
-            check_query("query" if len(self.queries) == 1 else f"queries[{row}]", query)
+            check_query(query_field(row, len(self.queries)), query)
         _check_count("top_k", self.top_k, MAX_TOP_K)
         if self.min_score is not None and not -1 <= self.min_score <= 1:
             raise InputError("min_score", f"{self.min_score} is not a number from -1 to 1")
@@ -67,6 +67,11 @@ class SearchRequest:
         if len(self.queries) * self.top_k > limit:
             kind = "explained hits" if self.is_explained else "hits"
             raise InputError("top_k", f"{len(self.queries)} queries x {self.top_k} is above {limit} {kind} per call")
+
+
+def query_field(row: int, num_queries: int) -> str:
+    """What a message calls one of the texts of a request."""
+    return "query" if num_queries == 1 else f"queries[{row}]"
 
 
 def check_query(field: str, query: str) -> None:

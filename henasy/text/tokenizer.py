@@ -68,6 +68,10 @@ class Tokenizer:
             row[: len(kept)] = kept
         return rows
 
+    def num_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text with start and end, however many; above `context_length` a row loses its end."""
+        return [len(tokens) + 2 for tokens in self._tokens([clean(text) for text in texts])]
+
     def _tokens(self, cleaned: list[str]) -> list[list[int]]:
         encoded = self._bpe.encode_batch(cleaned, add_special_tokens=False)
         return [

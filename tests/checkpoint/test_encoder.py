@@ -108,6 +108,15 @@ def test_encode_texts_equals_one_by_one(encoder: Encoder, one_thread: None) -> N
     np.testing.assert_array_equal(together[2], together[4])
 
 
+def test_num_text_tokens_tells_what_is_cut(encoder: Encoder) -> None:
+    assert encoder.max_text_tokens == 16
+    short, exact, cut = "cup", "c u p " * 4 + "c u", "c u p " * 5
+    assert encoder.num_text_tokens([exact, cut]) == [16, 17]
+    assert encoder.num_text_tokens([short])[0] < 16
+    same, other = encoder.encode_texts([cut, f"{cut} drawer"])
+    np.testing.assert_array_equal(same, other)
+
+
 def test_encode_texts_needs_a_tokenizer(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "model", make_checkpoint(tokenizer=None))
     with pytest.raises(UnsupportedError, match="no tokenizer"):

@@ -252,6 +252,18 @@ def test_unusual_text_is_answered(engine: Engine, query: str) -> None:
     assert len(ask(engine, query, is_explained=True)) == 10
 
 
+def test_a_text_beyond_the_models_context_is_refused(engine: Engine) -> None:
+    longest, too_long = " ".join(["mug"] * 75), " ".join(["mug"] * 76)
+    assert len(ask(engine, longest)) == 10
+    with pytest.raises(InputError, match=r"^query: has 78 tokens with start and end, at most 77 are read") as caught:
+        ask(engine, too_long)
+    assert caught.value.field == "query"
+    with pytest.raises(InputError, match=r"^queries\[1\]: has 78 tokens"):
+        engine.search(SearchRequest(queries=("mug", too_long)))
+    with pytest.raises(InputError, match=r"^query: has 78 tokens"):
+        engine.explain(too_long, "video0", 0.0)
+
+
 def test_unknown_filters_are_refused(engine: Engine) -> None:
     with pytest.raises(NotFoundError, match="'video9'"):
         ask(engine, "mug", filters=Filters(video_ids=("video9",)))

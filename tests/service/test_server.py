@@ -153,6 +153,8 @@ BAD_ARGUMENTS = [
     (ask(query=" \t\n"), "query", "no visible character"),
     (ask(query="\x00\u202e"), "query", "no visible character"),
     (ask(query="mug " * 25_000), "query", "has 100000 characters, at most 1000"),
+    (ask(query="mug " * 90), "query", "has 92 tokens with start and end, at most 77"),
+    (ask(query="", queries=["pan", "mug " * 90]), "queries[1]", "has 92 tokens"),
     (ask(queries=["pan"]), "queries", "give one of query and queries"),
     (ask(query="", queries=["pan", " "]), "queries[1]", "no visible character"),
     (ask(query="", queries=["pan"] * 65), "queries", "65 given, 1 to 64"),

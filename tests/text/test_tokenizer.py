@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from henasy.errors import CheckpointError, ConfigError, NotFoundError
-from henasy.text.tokenizer import Tokenizer, clip_tokenizer, read_merges, train_tokenizer
+from henasy.text.tokenizer import PAD_ID, Tokenizer, clip_tokenizer, read_merges, train_tokenizer
 
 TEXTS = [
     f"#C C {verb} the {colour} {noun}"
@@ -54,6 +54,17 @@ def test_long_text_loses_its_end(clip: Tokenizer) -> None:
     assert row[0] == clip.start_id
     assert clip.end_id not in row
     assert (row != 0).all()
+
+
+def test_num_tokens_counts_what_a_row_would_need() -> None:
+    tokenizer = train_tokenizer(TEXTS, 560, 12)
+    texts = ["", "#C C opens the red drawer", "cup " * 40, "cup <|endoftext|> cup", "\u00fc"]
+    roomy = Tokenizer.from_json(tokenizer.to_json(), {**tokenizer.settings(), "context_length": 500})
+    needed = [int(np.count_nonzero(row != PAD_ID)) for row in roomy.encode_batch(texts)]
+    assert tokenizer.num_tokens(texts) == needed
+    assert needed[0] == 2
+    for row, count in zip(tokenizer.encode_batch(texts), needed, strict=True):
+        assert (row[min(count, 12) - 1] == tokenizer.end_id) == (count <= 12)
 
 
 def test_encode_batch_of_nothing_has_no_rows(clip: Tokenizer) -> None:
