@@ -189,6 +189,14 @@ class Index:
         video_row, start_s, end_s = self._places(self._checked(rows, self.num_clips))
         return ClipColumns(self._ids[video_row], start_s, end_s, video_row)
 
+    def video_rows(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(n,) rows in `videos` of the clips at `rows` (n,), without making their ids.
+
+        Raises:
+            InputError: a row does not exist.
+        """
+        return self._places(self._checked(rows, self.num_clips))[0]
+
     def entities(self, rows: NDArray[np.int64]) -> EntityColumns:
         """What entities are; `rows` (n,) are entity rows.
 

@@ -214,7 +214,7 @@ class Engine:
         selection = self.index.select(request.filters)
         if selection.rows is None:
             return _Scope(selection, len(self.index.videos))
-        return _Scope(selection, len(np.unique(self.index.clips(selection.rows).video_row)))
+        return _Scope(selection, len(np.unique(self.index.video_rows(selection.rows))))
 
     def _embed(self, request: SearchRequest) -> list[EmbeddedQuery]:
         """The queries, and their phrases when explanations are wanted, encoded together."""

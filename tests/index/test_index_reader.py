@@ -53,6 +53,7 @@ def test_row_accessors_agree_with_what_was_staged(index: Index, stored: dict[int
     np.testing.assert_array_equal(columns.start_s, [9, 0, 2, 0, 19])
     np.testing.assert_array_equal(columns.end_s, columns.start_s + 2)
     assert [index.videos[row].video_id for row in columns.video_row] == list(columns.video_id)
+    np.testing.assert_array_equal(index.video_rows(picked), columns.video_row)
     found = index.entities(np.array([45 * 4 + 3, 1]))
     np.testing.assert_array_equal(found.clip_row, [45, 0])
     np.testing.assert_array_equal(found.slot, [3, 1])
@@ -157,6 +158,8 @@ def test_bad_arguments_are_named(index: Index) -> None:
         index.search_clips(np.full((1, 16), np.nan, np.float32), 3)
     with pytest.raises(InputError, match=r"rows: 46 is not in 0\.\.45"):
         index.clips(np.array([46]))
+    with pytest.raises(InputError, match=r"-1 is not in 0\.\.45"):
+        index.video_rows(np.array([-1]))
     with pytest.raises(InputError, match=r"end_s: 1\.0 is not after start_s 2\.0"):
         Filters(start_s=2.0, end_s=1.0)
 

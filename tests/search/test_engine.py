@@ -293,6 +293,16 @@ def test_dual_index_answers_clips_and_refuses_entities(tmp_path: Path) -> None:
         engine.explain("mug", "video0", 0.0)
 
 
+def test_ids_are_made_for_candidates_alone(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many clips a filter lets through."""
+    asked: list[int] = []
+    honest = engine.index.clips
+    monkeypatch.setattr(engine.index, "clips", lambda rows: asked.append(len(rows)) or honest(rows))
+    hits = ask(engine, "mug", Target.VIDEOS, top_k=1, filters=Filters(start_s=0.0))
+    assert len(hits) == 1
+    assert 0 < sum(asked) < engine.index.num_clips
+
+
 def test_proceed_ends_a_search(engine: Engine) -> None:
     def stop() -> None:
         raise TimeoutError
