@@ -1,4 +1,4 @@
-"""The FAISS files beside a part: made at publishing, made again when missing."""
+"""The FAISS files beside a part: made at publishing, made again when missing or damaged."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from henasy.index.settings import IndexSettings
 
 
 def write_caches(root: Path, entry: PartEntry, settings: IndexSettings) -> None:
-    """Makes the FAISS files of a part that are worth having and not there."""
+    """Makes the FAISS files of a part that are worth having and not there, or not as they were written."""
     part = Part(root, entry, settings, is_checked=False)
     targets = {layout.CLIP_CACHE: clip_targets(part)}
     if settings.num_entities:

@@ -4,7 +4,8 @@ CURRENT                       number of the live generation, replaced last
 LOCK                          held (flock) by the one writer
 generations/000042/           manifest.json, videos.parquet, quarantine.parquet, tombstones-<part>.npy
 parts/<id>/                   clips.npy, entities.npy, assignment.npy, clips.parquet, entities.parquet;
-                              clips.faiss, entities.faiss with their .json are caches that can be made again
+                              clips.faiss, entities.faiss with their .json are caches: readers pass over a missing or
+                              damaged one and search exactly, only slower; the next build makes it again
 staging/<unit>.unit           finished work units that no generation holds yet
 """
 

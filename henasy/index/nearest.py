@@ -174,10 +174,8 @@ def write_cache(cache: Path, vectors: NDArray[np.float16], members: NDArray[np.i
 
 
 def has_cache(cache: Path, vectors: NDArray[np.float16], members: NDArray[np.int64]) -> bool:
-    """Whether `write_cache` has nothing left to do."""
-    if len(members) <= FLAT_MAX_VECTORS:
-        return True
-    return _valid_note(cache, vectors, members) is not None
+    """Whether `write_cache` has nothing left to do: every byte of the file is as it was written."""
+    return len(members) <= FLAT_MAX_VECTORS or _is_intact(cache, vectors, members)
 
 
 def _write_index(index: Any, file: Path) -> None:
@@ -190,21 +188,18 @@ def _write_index(index: Any, file: Path) -> None:
 
 
 def _read_cache(cache: Path, vectors: NDArray[np.float16], members: NDArray[np.int64]) -> Any:
-    note = _valid_note(cache, vectors, members)
     # FAISS trusts what it reads: only bytes that this package wrote are handed to it.
-    if note is None or sha256_of(cache) != note["sha256"]:
-        return None
-    return load_faiss().read_index(str(cache))
+    return load_faiss().read_index(str(cache)) if _is_intact(cache, vectors, members) else None
 
 
-def _valid_note(cache: Path, vectors: NDArray[np.float16], members: NDArray[np.int64]) -> dict[str, str] | None:
+def _is_intact(cache: Path, vectors: NDArray[np.float16], members: NDArray[np.int64]) -> bool:
     try:
         note = json.loads(_note_path(cache).read_bytes())
+        if not isinstance(note, dict) or note.get("members") != _members_key(vectors, members):
+            return False
+        return note.get("sha256") == sha256_of(cache)
     except (OSError, ValueError):
-        return None
-    if not isinstance(note, dict) or not cache.is_file():
-        return None
-    return note if note.get("members") == _members_key(vectors, members) else None
+        return False
 
 
 def _note_path(cache: Path) -> Path:

@@ -17,7 +17,7 @@ from henasy.index.generation import (
     read_generation,
 )
 from henasy.index.lock import WriterLock
-from henasy.index.manifest import Manifest
+from henasy.index.manifest import Manifest, PartEntry
 from henasy.index.nearest import load_faiss
 from henasy.index.settings import IndexSettings
 from henasy.index.staging import StagedNote, StagedUnit, Staging
@@ -99,7 +99,8 @@ class IndexWriter:
         """Makes the given videos the content of the index; returns the live generation's number.
 
         Rows come from the generation before for videos that it holds, else from staged units; videos that are
-        not given are dropped. When nothing differs from the live generation, none is made.
+        not given are dropped. When nothing differs from the live generation, none is made; FAISS files of it that
+        are missing or damaged are made again all the same.
 
         Args:
             replaced: videos whose rows come from staged units although the generation before holds them.
@@ -111,7 +112,9 @@ class IndexWriter:
         """
         table, refused = VideoTable(videos), tuple(refused)
         plan = plan_parts(self.root, self._generation, table, self._staged, self._fold_clips, replaced)
-        if not self._is_live(plan, table, refused):
+        if self._is_live(plan, table, refused):
+            self._write_caches(plan.kept)
+        else:
             self._generation = self._write(plan, table, refused)
         assert self._generation is not None
         self._clear_staging(is_kept=is_staging_kept)
@@ -140,8 +143,7 @@ class IndexWriter:
         number = 1 if self._generation is None else self._generation.manifest.generation + 1
         written = write_parts(self.root, number, plan.sources, self._staging, self.settings)
         parts = (*plan.kept, *written)
-        for entry in parts:
-            write_caches(self.root, entry, self.settings)
+        self._write_caches(parts)
         files = generation_files(table, refused, plan.dropped)
         manifest = Manifest(
             generation=number,
@@ -152,6 +154,10 @@ class IndexWriter:
         )
         publish_generation(self.root, manifest, files)
         return Generation(manifest, table, refused, plan.dropped)
+
+    def _write_caches(self, parts: Iterable[PartEntry]) -> None:
+        for entry in parts:
+            write_caches(self.root, entry, self.settings)
 
     def _clear_staging(self, *, is_kept: bool) -> None:
         if not is_kept:

@@ -19,6 +19,7 @@ from henasy.index import (
     StagedUnit,
     VideoRecord,
     logical_digest,
+    nearest,
 )
 from henasy.video.plan import ClipPlan
 
@@ -252,6 +253,27 @@ def test_units_staged_with_another_decoder_are_not_taken_up(
     assert IndexSettings.from_json(other.to_json()) == other
     with pytest.raises(ConfigError, match="decoder: 'ffmpeg' is not one of pyav, decord"):
         dataclasses.replace(settings, decoder="ffmpeg")
+
+
+@pytest.mark.parametrize("harm", ["damaged", "missing"])
+def test_a_bad_faiss_file_is_made_again_by_a_build_with_nothing_to_do(
+    root: Path,
+    settings: IndexSettings,
+    rows_of: RowsOf,
+    record_of: RecordOf,
+    monkeypatch: pytest.MonkeyPatch,
+    harm: str,
+) -> None:
+    monkeypatch.setattr(nearest, "FLAT_MAX_VECTORS", 60)
+    put(root, settings, rows_of, [record_of(1, 100)], new=[record_of(1, 100)])
+    (cache,) = root.glob("parts/*/clips.faiss")
+    intact = cache.read_bytes()
+    if harm == "missing":
+        cache.unlink()
+    else:
+        cache.write_bytes(intact[:-9] + bytes(9))
+    assert put(root, settings, rows_of, [record_of(1, 100)], new=[]) == 1
+    assert cache.read_bytes() == intact
 
 
 def test_second_writer_is_told_who_holds_the_index(root: Path, settings: IndexSettings) -> None:

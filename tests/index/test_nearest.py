@@ -146,6 +146,7 @@ def test_a_bad_cache_is_not_used(
         members = members[1:]
     found = NearestVectors(vectors, members, cache).search(queries[3], K)
     assert found.rows.tolist() == scan(vectors, members, queries[3], K).rows.tolist()
+    assert not has_cache(cache, vectors, members)
 
 
 def test_without_faiss_the_error_says_what_to_install(
