@@ -24,7 +24,8 @@ class Filters:
     end_s: float | None = None
     """The clip starts before this time of its video."""
     equals: Mapping[str, tuple[MetadataValue, ...]] = field(default_factory=dict)
-    """Metadata column -> values of which the video has one. A number also equals its text."""
+    """Metadata column -> values of which the video has one. A number also equals its text, and a
+    boolean "true" or "false" in any case."""
     ranges: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
     """Metadata column -> smallest and largest number allowed, both included; None leaves a side open."""
 
@@ -90,7 +91,13 @@ def _matches_path(globs: tuple[str, ...], record: VideoRecord) -> bool:
 
 
 def _equals(value: MetadataValue, allowed: tuple[MetadataValue, ...]) -> bool:
-    return value is not None and any(value == one or str(value) == str(one) for one in allowed)
+    return value is not None and any(value == one or _text(value) == _text(one) for one in allowed)
+
+
+def _text(value: MetadataValue) -> str:
+    text = str(value)
+    # "TRUE" from a table and True from JSON mean the same; other texts differ by case.
+    return text.lower() if text.lower() in ("true", "false") else text
 
 
 def _within(value: MetadataValue, low: float | None, high: float | None) -> bool:

@@ -124,6 +124,10 @@ def test_grouping_keeps_videos_together_and_counts_hits(engine: Engine) -> None:
         (Filters(equals={"room": ("cellar",)}), {"video0", "video2"}),
         (Filters(ranges={"take": (1, 2)}), {"video1", "video2"}),
         (Filters(equals={"tidy": (True,)}, ranges={"take": (None, 2)}), {"video2"}),
+        (Filters(equals={"tidy": ("true",)}), {"video2", "video3"}),
+        (Filters(equals={"tidy": ("False",)}), {"video0", "video1"}),
+        (Filters(equals={"tidy": ("yes",)}), set()),
+        (Filters(equals={"room": ("Cellar",)}), set()),
         (Filters(path_globs=("nowhere",)), set()),
     ],
 )

@@ -130,6 +130,7 @@ def test_filters_reach_the_search(server: tuple[str, subprocess.Popen[str]]) -> 
     assert num_hits("--video", "video0", "--end-s", 1) == 1
     assert num_hits("--where", "take=0..1", "--where", "room=cellar") == 3
     assert num_hits("--where", "take=1..") == 0
+    assert [num_hits("--where", f"tidy={value}") for value in ("false", "False", "true")] == [3, 3, 0]
     assert num_hits("--path", "kitchen 1/*") == 0
 
 
