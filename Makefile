@@ -8,7 +8,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.henasy-ready
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: setup demo test lint types gpu-check
+# The oldest that is supported: its stubs run with every later grpcio and protobuf.
+STUBS_TOOLS := grpcio-tools==1.80.0
+STUBS ?= protos/generated
+
+.PHONY: setup demo test lint types stubs gpu-check
 
 setup: $(READY)
 
@@ -33,6 +37,12 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
+
+# In an environment of its own: this generator refuses the protobuf of constraints.txt.
+stubs:
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(PYTHON) -m venv "$$folder" && \
+	"$$folder/bin/python" -m pip install --quiet --disable-pip-version-check $(STUBS_TOOLS) && \
+	"$$folder/bin/python" protos/generate.py "$(STUBS)"
 
 gpu-check: $(READY)
 	$(BIN)/python benchmarks/gpu_check.py

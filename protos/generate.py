@@ -1,8 +1,10 @@
-"""Writes the Python stubs of the wire contract: `python protos/generate.py`.
+"""Writes the Python stubs of the wire contract: `make stubs`, or `python protos/generate.py [FOLDER]`.
 
-Run it with the oldest grpcio-tools that is supported (1.80): generated code refuses runtimes older than its own.
+Run it with the oldest grpcio-tools that is supported, in an environment of its own, which is what `make stubs` does:
+generated code refuses runtimes older than its own, and that generator wants an older protobuf than the rest.
 """
 
+import sys
 from importlib import resources
 from pathlib import Path
 
@@ -29,4 +31,4 @@ def generate(target: Path) -> None:
 
 
 if __name__ == "__main__":
-    generate(FOLDER / "generated")
+    generate(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER / "generated")
