@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
 from typing import NamedTuple
@@ -93,10 +94,13 @@ def _read_table(file: Path) -> pa.Table:
 
 
 def _plain(value: object, column: str, file: Path) -> MetadataValue:
+    if isinstance(value, decimal.Decimal):
+        value = float(value)
+    # Tables of pandas write NaN for a missing number; it equals nothing, itself included, so nothing can ask for it.
+    if isinstance(value, float) and math.isnan(value):
+        return None
     if value is None or isinstance(value, str | int | float | bool):
         return value
     if isinstance(value, datetime.datetime | datetime.date | datetime.time):
         return value.isoformat()
-    if isinstance(value, decimal.Decimal):
-        return float(value)
     raise AnnotationError(f"{file}: column {column} holds {type(value).__name__}; allowed are text, numbers, dates")

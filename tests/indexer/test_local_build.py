@@ -5,6 +5,8 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from local_build import PLAN, SETTINGS, LocalWorkers, build_locally, write_clip
 
@@ -235,6 +237,18 @@ def test_metadata_reaches_the_videos_it_names(videos: Path, index: Path, tmp_pat
     }
     _, opened, _ = build_locally(videos, index)
     assert all(record.metadata for record in opened.videos)
+
+
+def test_metadata_that_is_not_a_number_is_missing(videos: Path, index: Path, tmp_path: Path) -> None:
+    table = tmp_path / "rooms.parquet"
+    pq.write_table(pa.table({"path": ["a.mp4", "B.MP4"], "score": [1.5, float("nan")]}), table)
+    for _ in range(2):
+        _, opened, _ = build_locally(videos, index, metadata=read_metadata(table))
+    assert opened.generation == 1
+    assert {record.path: dict(record.metadata) for record in opened.videos} == {
+        "a.mp4": {"score": 1.5},
+        "deep/er/B.MP4": {"score": None},
+    }
 
 
 def test_metadata_problems_are_named(videos: Path, index: Path, tmp_path: Path) -> None:
