@@ -5,16 +5,19 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NoReturn
 
 import grpc
 import numpy as np
 import pytest
 from henasy_api.v1 import search_pb2, search_pb2_grpc
-from small_world import WordEncoder, unit_vector
+from small_world import WordEncoder, open_index, unit_vector
 from world import serving, stub_of
 
 from service.client import HenasyClient
+from service.live import LiveEngine
 from service.server import SearchServer
+from service.servicer import SearchServicer
 from service.status import DeadlinePassedError, ServiceError
 
 Stub = search_pb2_grpc.HenasySearchStub
@@ -48,6 +51,47 @@ def test_a_deadline_already_past_is_exceeded(client: HenasyClient) -> None:
     for timeout_s in (0.0, -1.0):
         with pytest.raises(DeadlinePassedError):
             client.search("mug", timeout_s=timeout_s)
+
+
+class AbortedError(Exception):
+    """What a call's context raises to end the call."""
+
+
+class PassedContext:
+    """The context of a call whose deadline passed while it waited for a thread."""
+
+    code: grpc.StatusCode | None = None
+
+    def time_remaining(self) -> float:
+        return -0.5
+
+    def is_active(self) -> bool:
+        return True
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        return ()
+
+    def set_trailing_metadata(self, metadata: object) -> None:
+        assert metadata
+
+    def abort(self, code: grpc.StatusCode, message: str) -> NoReturn:
+        self.code = code
+        raise AbortedError(message)
+
+
+def test_the_server_encodes_nothing_after_the_deadline(tmp_path: Path) -> None:
+    live = LiveEngine(open_index(tmp_path), SlowEncoder())  # type: ignore[arg-type]
+    servicer = SearchServicer(live)
+    calls = (
+        (servicer.Search, search_pb2.SearchRequest(query="crash")),
+        (servicer.Explain, search_pb2.ExplainRequest(query="crash", video_id="video0", start_s=0.0)),
+    )
+    for call, message in calls:
+        context = PassedContext()
+        with pytest.raises(AbortedError, match="the deadline passed before the answer was ready"):
+            call(message, context)
+        assert context.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    live.close()
 
 
 def test_a_deadline_that_passes_while_encoding_ends_the_call(slow: SearchServer) -> None:

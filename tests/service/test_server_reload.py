@@ -36,6 +36,22 @@ def test_a_damaged_generation_is_not_taken_up(tmp_path: Path, caplog: pytest.Log
     assert caplog.text.count("goes on answering") == 1
 
 
+@pytest.mark.parametrize("is_checked", [True, False])
+def test_new_parts_are_checked_as_the_start_was_told_to(tmp_path: Path, is_checked: bool) -> None:
+    path = write_index(tmp_path, num_videos=2)
+    live = LiveEngine(Index.open(path), WordEncoder(), is_checked=is_checked)  # type: ignore[arg-type]
+    (old,) = path.glob("parts/*/clips.npy")
+    write_index(tmp_path, num_videos=4)
+    for file in path.glob("parts/*/clips.npy"):
+        content = bytearray(file.read_bytes())
+        content[-1] ^= 1
+        if file != old:
+            file.write_bytes(content)
+    assert live.refresh() is not is_checked
+    assert live.current.index.generation == (1 if is_checked else 2)
+    live.close()
+
+
 def _serving_as_it_is(root: Path) -> SearchServer:
     live = LiveEngine(Index.open(root / "index"), WordEncoder())  # type: ignore[arg-type]
     return SearchServer(live, ServerConfig(port=0, reload_s=0.05, grace_s=5.0))
