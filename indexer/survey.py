@@ -44,7 +44,7 @@ class Survey(NamedTuple):
     """All files that were found, sorted by what has to be done with them."""
 
     known: dict[str, VideoRecord]
-    """File -> the video that it still is, by size and time of modification."""
+    """File -> the video that it, or a copy, still is, by size and time of modification."""
     to_examine: list[Candidate]
     still_refused: list[RefusedRecord]
     """Refused before and unchanged since; not tried again."""
@@ -65,7 +65,7 @@ def survey(found: Found, videos: VideoTable, refused: Sequence[RefusedRecord], *
     named = [one for one in found.videos if _is_storable(one.path)]
     candidates = [one for one in map(_candidate, named) if one is not None]
     unnameable = [_unreachable(one.path, "its name is not UTF-8") for one in found.videos if one not in named]
-    known_files = {str(record.file): record for record in videos}
+    known_files = {file: record for record in videos for file in record.times_ns}
     whole_files = {record.file: record for record in refused if record.clip_rows is None}
     partial = {record.video_id for record in refused if record.clip_rows is not None}
     unreachable = [_unreachable(one.path, one.reason) for one in found.refused]
@@ -73,12 +73,16 @@ def survey(found: Found, videos: VideoTable, refused: Sequence[RefusedRecord], *
     for candidate in candidates:
         result.candidates[candidate.file] = candidate
         record, earlier = known_files.get(candidate.file), whole_files.get(candidate.file)
-        if record is not None and _stamp(record) == candidate.stamp:
+        if record is not None and FileStamp(record.size_bytes, record.times_ns[candidate.file]) == candidate.stamp:
             is_again = is_retrying and record.video_id in partial
             if not is_again:
                 result.known[candidate.file] = record
                 continue
-        if earlier is not None and _stamp(earlier) == candidate.stamp and not is_retrying:
+        if (
+            earlier is not None
+            and FileStamp(earlier.size_bytes, earlier.modified_ns) == candidate.stamp
+            and not is_retrying
+        ):
             result.still_refused.append(earlier)
         else:
             result.to_examine.append(candidate)
@@ -131,10 +135,6 @@ def _candidate(found: FoundVideo) -> Candidate | None:
     root = os.path.abspath(found.root)
     file = os.path.join(root, found.relative)
     return Candidate(file, root, found.relative, FileStamp(status.st_size, status.st_mtime_ns))
-
-
-def _stamp(record: VideoRecord | RefusedRecord) -> FileStamp:
-    return FileStamp(record.size_bytes, record.modified_ns)
 
 
 def _is_storable(path: Path) -> bool:

@@ -126,12 +126,15 @@ def _partly_refused(refused: Sequence[RefusedRecord]) -> Set[str]:
 
 def _moved(old: VideoRecord, files: Sequence[Candidate], survey: Survey) -> VideoRecord:
     primary = next((one for one in files if one.file == str(old.file)), files[0])
-    others = {one.file for one in files} | {str(file) for file in _left(old, survey)}
+    times_ns = {str(file): old.times_ns[str(file)] for file in _left(old, survey)}
+    times_ns.update({one.file: one.stamp.modified_ns for one in files})
+    copies = sorted(times_ns.keys() - {primary.file})
     return dataclasses.replace(
         old,
         root=primary.root,
         path=primary.relative,
-        copies=tuple(sorted(others - {primary.file})),
+        copies=tuple(copies),
+        copies_modified_ns=tuple(times_ns[file] for file in copies),
         modified_ns=primary.stamp.modified_ns,
         is_online=True,
     )
@@ -149,6 +152,7 @@ def _new_record(
         root=primary.root,
         path=primary.relative,
         copies=tuple(one.file for one in files[1:]),
+        copies_modified_ns=tuple(one.stamp.modified_ns for one in files[1:]),
         size_bytes=primary.stamp.size_bytes,
         modified_ns=primary.stamp.modified_ns,
         duration_s=info.duration_s,
@@ -173,12 +177,20 @@ def _absent(record: VideoRecord, survey: Survey) -> VideoRecord:
     left = _left(record, survey)
     if not left:
         return dataclasses.replace(record, is_online=False)
-    if record.file in left:
-        copies = tuple(str(file) for file in left if file != record.file)
-        return dataclasses.replace(record, is_online=True, copies=copies)
-    primary, *others = left
+    times_ns = record.times_ns
+    primary = record.file if record.file in left else left[0]
+    copies = tuple(str(file) for file in left if file != primary)
+    moved = dataclasses.replace(
+        record,
+        copies=copies,
+        copies_modified_ns=tuple(times_ns[file] for file in copies),
+        modified_ns=times_ns[str(primary)],
+        is_online=True,
+    )
+    if primary == record.file:
+        return moved
     root, path = os.path.split(primary)
-    return dataclasses.replace(record, root=root, path=path, copies=tuple(str(file) for file in others), is_online=True)
+    return dataclasses.replace(moved, root=root, path=path)
 
 
 def _refused(survey: Survey, examined: Sequence[Examined]) -> list[RefusedRecord]:

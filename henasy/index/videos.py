@@ -30,6 +30,8 @@ class VideoRecord:
     """Path relative to `root`, as last seen."""
     copies: tuple[str, ...] = ()
     """Absolute paths of other files with the same content."""
+    copies_modified_ns: tuple[int, ...] = ()
+    """Modification time of each copy; -1 where it is not known."""
     size_bytes: int
     modified_ns: int
     """Modification time of the file when it was read; tells a changed file without reading it."""
@@ -56,6 +58,11 @@ class VideoRecord:
     def files(self) -> tuple[Path, ...]:
         """Absolute paths of all files with this content."""
         return (self.file, *(Path(copy) for copy in self.copies))
+
+    @property
+    def times_ns(self) -> dict[str, int]:
+        """Absolute path -> modification time, of all files with this content."""
+        return {str(self.file): self.modified_ns, **dict(zip(self.copies, self.copies_modified_ns, strict=True))}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +140,7 @@ def videos_from_parquet(file: Path) -> VideoTable:
     for row in rows:
         row["metadata"] = json.loads(row["metadata"])
         row["copies"] = tuple(row["copies"])
+        row["copies_modified_ns"] = tuple(row["copies_modified_ns"] or [-1] * len(row["copies"]))
     return VideoTable(VideoRecord(**row) for row in rows)
 
 
@@ -153,6 +161,7 @@ def refused_from_parquet(file: Path) -> tuple[RefusedRecord, ...]:
     return tuple(RefusedRecord(**row) for row in rows)
 
 
+_COPY_TIMES = "copies_modified_ns"
 _VIDEO_SCHEMA = pa.schema(
     [
         ("video_id", pa.string()),
@@ -160,6 +169,7 @@ _VIDEO_SCHEMA = pa.schema(
         ("root", pa.string()),
         ("path", pa.string()),
         ("copies", pa.list_(pa.string())),
+        (_COPY_TIMES, pa.list_(pa.int64())),
         ("size_bytes", pa.int64()),
         ("modified_ns", pa.int64()),
         ("duration_s", pa.float64()),
@@ -198,6 +208,10 @@ def _from_parquet(file: Path, schema: pa.Schema) -> list[dict[str, Any]]:
         table = pq.read_table(file)
     except (OSError, pa.ArrowInvalid) as error:
         raise IndexFormatError(f"{file}: cannot be read as Parquet: {error}") from error
+    if _COPY_TIMES in schema.names and _COPY_TIMES not in table.schema.names:
+        # The one column that an index can do without: copies are then opened once more.
+        place = schema.names.index(_COPY_TIMES)
+        table = table.add_column(place, schema.field(place), pa.nulls(len(table), schema.field(place).type))
     if not table.schema.equals(schema):
         raise IndexFormatError(f"{file}: has columns {table.schema.names}, expected {schema.names}")
     rows: list[dict[str, Any]] = table.to_pylist()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from henasy.errors import ConfigError, IndexBusyError, InputError, NotFoundError, SpaceMismatchError
@@ -21,6 +22,7 @@ from henasy.index import (
     logical_digest,
     nearest,
 )
+from henasy.index.videos import videos_from_parquet, videos_to_parquet
 from henasy.video.plan import ClipPlan
 
 RowsOf = Callable[[int, int], ClipRows]
@@ -253,6 +255,15 @@ def test_units_staged_with_another_decoder_are_not_taken_up(
     assert IndexSettings.from_json(other.to_json()) == other
     with pytest.raises(ConfigError, match="decoder: 'ffmpeg' is not one of pyav, decord"):
         dataclasses.replace(settings, decoder="ffmpeg")
+
+
+def test_table_without_the_times_of_copies_can_be_read(tmp_path: Path, record_of: RecordOf) -> None:
+    file = tmp_path / "videos.parquet"
+    records = [record_of(1, 3, copies=("/b.mp4", "/c.mp4"), copies_modified_ns=(7, 8)), record_of(2, 3)]
+    file.write_bytes(videos_to_parquet(records))
+    assert list(videos_from_parquet(file)) == records
+    pq.write_table(pq.read_table(file).drop_columns(["copies_modified_ns"]), file)
+    assert [record.copies_modified_ns for record in videos_from_parquet(file)] == [(-1, -1), ()]
 
 
 @pytest.mark.parametrize("harm", ["damaged", "missing"])

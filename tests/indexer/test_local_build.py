@@ -137,6 +137,13 @@ def test_duplicates_share_rows(videos: Path, index: Path) -> None:
     assert len(workers.encoded) == len(opened.videos) == 2
     record = next(record for record in opened.videos if record.copies)
     assert [file.name for file in record.files] == ["a.mp4", "z copy.mp4"]
+    outcome, opened, workers = build_locally(videos, index)
+    assert (workers.examined, opened.generation, outcome.changes.duplicates) == ([], 1, 1)
+    os.utime(videos / "z copy.mp4", ns=(1, 1))
+    _, opened, workers = build_locally(videos, index)
+    assert [Path(file).name for file in workers.examined] == ["z copy.mp4"]
+    _, opened, workers = build_locally(videos, index)
+    assert (workers.examined, opened.generation) == ([], 2)
     (videos / "a.mp4").unlink()
     outcome, opened, workers = build_locally(videos, index)
     assert not workers.encoded
