@@ -15,7 +15,7 @@ from henasy.errors import NotFoundError
 from henasy.index.durable import write_file
 from henasy.search.hits import Entity, Hit, VideoRef
 from henasy.search.regions import decode_mask
-from henasy.video.pool import read_clip
+from henasy.video.pool import ReadClip, read_clip
 
 FRAME_HEIGHT_PX = 240
 _CAPTION_PX = 22
@@ -50,15 +50,22 @@ def find_video(video: VideoRef, folder: Path | None) -> Path:
     return file
 
 
-def draw_hit(hit: Hit, query: str, file: Path) -> Image.Image:
+def draw_hit(hit: Hit, query: str, file: Path, read_clip: ReadClip = read_clip) -> Image.Image:
     """The clip's frames with the entities of the hit, or of its explanation, and what was asked.
+
+    Args:
+        hit: what was found.
+        query: what was asked.
+        file: the hit's video on this machine.
+        read_clip: reads the frames; by default in a new child process.
 
     Raises:
         VideoError: the clip cannot be read from the file.
     """
     entities = _entities(hit)
     num_frames = len(entities[0].regions) if entities else _DEFAULT_FRAMES
-    frames = _read_frames(file, hit, num_frames)
+    batch = read_clip(file, (hit.span.start_s, hit.span.end_s), num_frames, _MAX_READ_S)
+    frames = [batch.frames[row] for row in batch.frame_rows[0]]
     drawn = [_overlaid(frame, _layers(entities, at)) for at, frame in enumerate(frames)]
     images = [_scaled(Image.fromarray(frame)) for frame in drawn]
     return _joined(images, _caption(hit, query))
@@ -76,11 +83,6 @@ def _entities(hit: Hit) -> tuple[Entity, ...]:
     if hit.entity is not None:
         return (hit.entity,)
     return () if hit.explanation is None else hit.explanation.entities
-
-
-def _read_frames(file: Path, hit: Hit, num_frames: int) -> list[NDArray[np.uint8]]:
-    batch = read_clip(file, (hit.span.start_s, hit.span.end_s), num_frames, _MAX_READ_S)
-    return [batch.frames[row] for row in batch.frame_rows[0]]
 
 
 def _layers(entities: tuple[Entity, ...], frame: int) -> list[_Layer]:

@@ -156,9 +156,12 @@ def _show(answer: SearchAnswer, *, is_json: bool) -> None:
 
 
 def _draw(answer: SearchAnswer, folder: Path, videos: Path | None) -> None:
+    from henasy.video.pool import ClipPool
     from service.picture import draw_hit, find_video, save_picture
 
+    clips = ClipPool(1)
     for number, result in enumerate(answer.results):
         for hit in result.hits:
-            image = draw_hit(hit, result.query, find_video(hit.video, videos))
+            image = draw_hit(hit, result.query, find_video(hit.video, videos), clips.read_clip)
             save_picture(image, folder / f"query-{number + 1}-hit-{hit.rank:03d}.png")
+    clips.close()

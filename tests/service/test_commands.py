@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 from small_world import record, write_index
+from spoiled_decoder import set_fate, spoil_decoders
 
 from henasy.checkpoint.encoder import load_encoder
 from henasy.checkpoint.folder import save_checkpoint
@@ -145,6 +146,18 @@ def test_pictures_are_drawn(server: tuple[str, subprocess.Popen[str]], index: Pa
     elsewhere = run("mug", "--server", server[0], "--picture", pictures, "--videos", tmp_path)
     assert elsewhere.exit_code == 1
     assert "no video is here" in elsewhere.output
+
+
+def test_a_decoder_that_dies_is_told_in_one_line(
+    server: tuple[str, subprocess.Popen[str]], index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil_decoders(tmp_path / "site", monkeypatch)
+    video = index.parent / "kitchen 0" / "video-0.mp4"
+    set_fate(video, "crash")
+    result = run("mug", "--server", server[0], "--json", "--picture", tmp_path / "pictures")
+    set_fate(video, "")
+    assert result.exit_code == 1
+    assert result.stderr == f"henasy-search: {video}: the decoding process was killed by SIGSEGV\n"
 
 
 @pytest.mark.parametrize(
