@@ -89,7 +89,14 @@ def _questions(numbers: Numbers) -> str:
         cells = [f"{100 * _get(numbers, f'{method}/{kind}'):.1f}" for kind in ("inter", "intra")]
         gains = [_gain(numbers, method, kind) for kind in ("inter", "intra")]
         lines.append(f"| {method} | {cells[0]} | {gains[0]} | {cells[1]} | {gains[1]} |")
-    return "\n".join([*lines, "", *_facts(numbers)])
+    return "\n".join([*lines, "", *_undecided(numbers), *_facts(numbers)])
+
+
+def _undecided(numbers: Numbers) -> list[str]:
+    """A sentence that names every comparison whose interval does not lie above zero."""
+    rows = [(method, kind) for method in METHODS if method != OURS for kind in ("inter", "intra")]
+    open_rows = [f"{m} ({k})" for m, k in rows if _get(numbers, f"{m}/{k} gain low") <= 0]
+    return [f"Not shown to be better than: {', '.join(open_rows)}.", ""] if open_rows else []
 
 
 def _gain(numbers: Numbers, method: str, kind: str) -> str:
