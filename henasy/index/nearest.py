@@ -243,7 +243,7 @@ def _ivf_index(vectors: NDArray[np.float16], members: NDArray[np.int64]) -> Any:
     )
     with _openmp_threads(os.cpu_count() or 1):
         index.train(_unit(vectors[np.sort(sample)].astype(np.float32)))
-    return _add(index, vectors, members)
+        return _add(index, vectors, members)
 
 
 @contextmanager
