@@ -1,0 +1,50 @@
+"""The model card: every number from the results, undecided comparisons named, a missing number refused."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from henasy.checkpoint.folder import read_checkpoint
+from henasy.checkpoint.locate import locate_checkpoint
+from henasy.errors import AnnotationError
+
+SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "model_card.py"
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("model_card", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def numbers(script: ModuleType) -> dict[str, float]:
+    made: dict[str, float] = {}
+    for number, method in enumerate(script.METHODS):
+        for kind in ("inter", "intra"):
+            made[f"{method}/{kind}"] = number / 10
+            made |= {f"{method}/{kind} gain {part}": 0.01 * number - 0.005 for part in ("mean", "low", "high")}
+    for thing in ("noun", "hand"):
+        made |= {f"masks/{thing}/{name}": 0.25 for name in ("text_chosen", "best", "random", "ceiling")}
+    return made | {f"{m}_{d}": 0.5 for m in ("mAP", "nDCG") for d in ("v2t", "t2v", "avg")}
+
+
+def test_model_card_states_the_numbers_and_what_is_undecided(script: ModuleType, numbers: dict[str, float]) -> None:
+    card = script.model_card(read_checkpoint(locate_checkpoint("henasy-tiny")), "m", numbers, numbers)
+    assert "| colour histogram | 20.0 | +1.5 [+1.5, +1.5] | 20.0 | +1.5 [+1.5, +1.5] |" in card
+    assert "Not shown to be better than: chance (inter), chance (intra)." in card
+    assert "| acting hand | 0.250 | 0.250 | 0.250 | 0.250 |" in card
+    assert "| 50.0 | 50.0 | 50.0 | 50.0 | 50.0 | 50.0 |" in card
+
+
+def test_model_card_missing_number_is_refused(script: ModuleType, numbers: dict[str, float]) -> None:
+    checkpoint = read_checkpoint(locate_checkpoint("henasy-tiny"))
+    del numbers["masks/hand/best"]
+    with pytest.raises(AnnotationError, match="no number 'masks/hand/best'"):
+        script.model_card(checkpoint, "m", numbers, numbers)
