@@ -33,8 +33,12 @@ def short(config: TrainConfig, **changes: object) -> TrainConfig:
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    folder = tmp_path_factory.mktemp("archive")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("recipe")
+
+
+@pytest.fixture(scope="module")
+def prepared(folder: Path) -> Prepared:
     config = ArchiveConfig(seed=5, num_videos=2, video_s=30.0, width_px=228, height_px=128, fps=8)
     write_archive(config, folder / "train", workers=1)
     return prepare(folder / "train", folder / "train", folder / "run", TinyRecipe(), num_workers=1)
@@ -88,8 +92,7 @@ def test_recipe_entity_losses_fall_on_a_repeated_batch(prepared: Prepared, recip
         assert sum(line[name] for line in lines[-4:]) < 0.9 * sum(line[name] for line in lines[:4]), name
 
 
-def test_clip_cache_of_another_archive_is_refused(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = next(tmp_path_factory.getbasetemp().glob("archive*"))
+def test_clip_cache_of_another_archive_is_refused(prepared: Prepared, folder: Path) -> None:
     cache = folder / "run" / "cache-train"
     sizes = {"crop_px": prepared.cache.crop_px, "num_moments": prepared.cache.num_moments}
     assert build_clip_cache(folder / "train", cache, **sizes) == len(prepared.cache)
