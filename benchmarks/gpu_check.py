@@ -21,7 +21,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from henasy.checkpoint.encoder import MICRO_BATCH_CPU, MICRO_BATCH_CUDA, Encoder
+from henasy.checkpoint.encoder import Encoder, default_micro_batch
 from henasy.checkpoint.random_weights import PRESETS, random_checkpoint
 from henasy.evaluation.encoding_speed import Agreement, agreement, matmul_rate, random_clips, time_rounds
 from henasy.evaluation.report import reported_errors, write_json
@@ -99,9 +99,8 @@ def training_loss(preset: str, device: str) -> float:
 
 def make_encoder(preset: str, device: str, dtype: str) -> Encoder:
     """The preset's encoder with the random weights of seed 0."""
-    micro_batch = MICRO_BATCH_CUDA if torch.device(device).type == "cuda" else MICRO_BATCH_CPU
-    checkpoint = random_checkpoint(preset, "henasy", seed=0)
-    return Encoder(checkpoint, device=torch.device(device), dtype=dtype, micro_batch=micro_batch)
+    target, checkpoint = torch.device(device), random_checkpoint(preset, "henasy", seed=0)
+    return Encoder(checkpoint, device=target, dtype=dtype, micro_batch=default_micro_batch(checkpoint, target))
 
 
 def device_name(device: str) -> str:

@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from henasy.checkpoint.encoder import MICRO_BATCH_CPU, MICRO_BATCH_CUDA, Encoder
+from henasy.checkpoint.encoder import Encoder, default_micro_batch
 from henasy.checkpoint.folder import Checkpoint
 from henasy.checkpoint.random_weights import PRESETS, random_checkpoint
 from henasy.evaluation.encoding_speed import matmul_rate, plain_loop, random_clips, time_rounds
@@ -111,9 +111,8 @@ def add_text_row(table: Table, preset: str, checkpoint: Checkpoint, device: str,
 
 def make_encoder(checkpoint: Checkpoint, device: str, dtype: str) -> Encoder:
     """The encoder as the index build uses it."""
-    is_cuda = torch.device(device).type == "cuda"
-    micro_batch = MICRO_BATCH_CUDA if is_cuda else MICRO_BATCH_CPU
-    return Encoder(checkpoint, device=torch.device(device), dtype=dtype, micro_batch=micro_batch)
+    target = torch.device(device)
+    return Encoder(checkpoint, device=target, dtype=dtype, micro_batch=default_micro_batch(checkpoint, target))
 
 
 if __name__ == "__main__":

@@ -30,6 +30,8 @@ from henasy.video.preprocess import PreprocessSpec, preprocess
 DTYPES = ("float32", "bfloat16")
 MICRO_BATCH_CPU = 8
 MICRO_BATCH_CUDA = 64
+_WIDE = 512
+"""From this width on two clips keep a CPU's cores busy and more only leave its caches (docs/performance.md)."""
 _FRAMES_AT_ONCE = 64
 _TEXTS_AT_ONCE = 64
 # shorter steps would make more batches than they save padding
@@ -80,13 +82,20 @@ def load_encoder(
     checkpoint = read_checkpoint(locate_checkpoint(name_or_folder))
     if num_frames is not None and num_frames != dual_config(checkpoint.config).vision.num_frames:
         checkpoint = with_num_frames(checkpoint, num_frames)
-    default = MICRO_BATCH_CUDA if target.type == "cuda" else MICRO_BATCH_CPU
+    default = default_micro_batch(checkpoint, target)
     return Encoder(
         checkpoint,
         device=target,
         dtype=dtype,
         micro_batch=default if micro_batch is None else micro_batch,
     )
+
+
+def default_micro_batch(checkpoint: Checkpoint, device: torch.device) -> int:
+    """Clips that are encoded at a time unless the caller says otherwise."""
+    if device.type == "cuda":
+        return MICRO_BATCH_CUDA
+    return 2 if dual_config(checkpoint.config).vision.width >= _WIDE else MICRO_BATCH_CPU
 
 
 def with_num_frames(checkpoint: Checkpoint, num_frames: int) -> Checkpoint:

@@ -1,6 +1,7 @@
 """The encoder against the model called directly, and its independence of how clips are batched."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from henasy.checkpoint.encoder import Encoder, load_encoder
+from henasy.checkpoint.encoder import Encoder, default_micro_batch, load_encoder
 from henasy.checkpoint.folder import Checkpoint, save_checkpoint
 from henasy.errors import ConfigError, InputError, UnsupportedError
+from henasy.model.build import build_dual
+from henasy.model.config import DualConfig
 from henasy.model.henasy import Henasy
-from henasy.video.preprocess import preprocess
+from henasy.video.preprocess import lavila_spec, preprocess
 
 MakeCheckpoint = Callable[..., Checkpoint]
 FRAMES = np.random.default_rng(0).integers(0, 256, (20, 40, 56, 3), dtype=np.uint8)
@@ -171,3 +174,16 @@ def test_encode_clips_refuses_other_input(encoder: Encoder, frames: np.ndarray, 
 def test_load_encoder_refuses_other_options(folders: dict[str, Path], options: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_encoder(folders["dual"], **options)  # type: ignore[arg-type]
+
+
+def test_default_micro_batch_depends_on_device_and_width(make_checkpoint: MakeCheckpoint) -> None:
+    narrow = make_checkpoint("dual")
+    with torch.device("meta"):
+        wide = build_dual(DualConfig())
+    wide_checkpoint = replace(narrow, model=wide, spec=lavila_spec(), tokenizer=None)
+    sizes = {
+        (kind, device): default_micro_batch(checkpoint, torch.device(device))
+        for kind, checkpoint in (("narrow", narrow), ("wide", wide_checkpoint))
+        for device in ("cpu", "cuda")
+    }
+    assert sizes[("wide", "cpu")] < sizes[("narrow", "cpu")] < sizes[("narrow", "cuda")] == sizes[("wide", "cuda")]
