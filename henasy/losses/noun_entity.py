@@ -1,4 +1,4 @@
-"""Contrast between each matched entity and all nouns of a dictionary (NEC).
+"""Contrast between each matched entity and all nouns of a dictionary (NEC), and between a noun and its clip's entities.
 
 B clips, N noun slots, E entities, V dictionary nouns, D width of the joint space.
 """
@@ -58,3 +58,21 @@ def noun_entity_loss(
         is_synonym[torch.arange(len(truth), device=truth.device), truth] = False
         cosine = cosine.masked_fill(is_synonym, _SYNONYM_LOGIT_COSINE)
     return mean_of(F.cross_entropy(cosine / temperature, truth, reduction="none"), entities)
+
+
+def entity_choice_loss(cosine: Tensor, noun_entity: Tensor, *, temperature: float = 0.07) -> CountedLoss:
+    """Cross-entropy of every matched noun's entity among the entities of its clip, averaged over the matched nouns.
+
+    NEC asks which noun an entity is; a search asks which entity a noun is, and nothing in NEC keeps another entity of
+    the clip from being nearer to the noun than the matched one.
+
+    Args:
+        cosine: (B, N, E) from `noun_cosines`.
+        noun_entity: (B, N) int64 from `matching`, -1 for a noun that takes no part.
+        temperature: of the softmax.
+
+    Source: ours; the other direction of Eq. 7.
+    """
+    clip, slot = torch.nonzero(noun_entity != ABSENT, as_tuple=True)
+    logits = cosine[clip, slot] / temperature
+    return mean_of(F.cross_entropy(logits, noun_entity[clip, slot], reduction="none"), cosine)

@@ -20,6 +20,8 @@ class LossWeights:
     """lambda_2"""
     projection: float = 1.0
     """lambda_3"""
+    entity_choice: float = 0.0
+    """Of the noun's choice among its clip's entities; the paper has no such term."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -35,6 +37,7 @@ class TotalLoss(NamedTuple):
     noun_entity: CountedLoss
     verb_entities: CountedLoss
     projection: CountedLoss
+    entity_choice: CountedLoss
 
 
 def total_loss(
@@ -42,13 +45,15 @@ def total_loss(
     noun_entity: CountedLoss,
     verb_entities: CountedLoss,
     projection: CountedLoss,
+    entity_choice: CountedLoss,
     weights: LossWeights,
 ) -> TotalLoss:
-    """EgoNCE in both directions plus the weighted fine-grained losses (Eq. 10)."""
+    """EgoNCE in both directions plus the weighted fine-grained losses (Eq. 10 where `entity_choice` weighs 0)."""
     total = (
         contrast.total
         + weights.noun_entity * noun_entity.value
         + weights.verb_entities * verb_entities.value
         + weights.projection * projection.value
+        + weights.entity_choice * entity_choice.value
     )
-    return TotalLoss(total, contrast.total, noun_entity, verb_entities, projection)
+    return TotalLoss(total, contrast.total, noun_entity, verb_entities, projection, entity_choice)

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from henasy.losses.counted import CountedLoss
+from henasy.losses.counted import CountedLoss, mean_of
 from henasy.losses.egonce import cosines, egonce, positive_pairs
-from henasy.losses.matching import clip_nouns, match_jointly
-from henasy.losses.noun_entity import noun_cosines, noun_entity_loss
+from henasy.losses.matching import ABSENT, clip_nouns, match_jointly
+from henasy.losses.noun_entity import entity_choice_loss, noun_cosines, noun_entity_loss
 from henasy.losses.projection import has_area, projection_loss, soft_overlap
 from henasy.losses.total import LossWeights, TotalLoss, total_loss
 from henasy.losses.verb_entities import verb_entities_loss
@@ -82,6 +82,18 @@ class DualObjective:
         return torch.randperm(num_patches)[:count].sort().values.to(device)
 
 
+class Grounding(NamedTuple):
+    """What nouns and boxes ask of a batch's entities, and how far these are."""
+
+    noun_entity: CountedLoss
+    projection: CountedLoss
+    entity_choice: CountedLoss
+    entity_top1: Tensor
+    """Share of the boxed nouns whose matched entity is the nearest of its clip."""
+    overlap: Tensor
+    """Mean soft IoU of boxes with their matched entities' saliency."""
+
+
 class HenasyObjective:
     """Stage two: Eq. 10 on frozen encoders, with nouns and boxes matched to entities at once.
 
@@ -111,21 +123,25 @@ class HenasyObjective:
             phrases = self.model.encode_text(batch.phrase_tokens).float()
         out = HenasyOutput(*(part.float() if part.is_floating_point() else part for part in output))
         with torch.autocast(text.device.type, enabled=False):  # a contrast in half precision is too coarse
-            total, overlap = self._losses(out, text, phrases, batch)
+            total, grounding = self._losses(out, text, phrases, batch)
         return {
             "loss": total.total,
             "ego": total.egonce,
             "noun_entity": total.noun_entity.value,
             "verb_entities": total.verb_entities.value,
             "projection": total.projection.value,
-            "matched_overlap": overlap,
+            "entity_choice": total.entity_choice.value,
+            "entity_top1": grounding.entity_top1,
+            "matched_overlap": grounding.overlap,
             "valid_entities": out.is_valid.float().sum(dim=1).mean(),
             "largest_share": out.patch_share.amax(dim=1).mean(),
         }
 
-    def _losses(self, out: HenasyOutput, text: Tensor, phrases: Tensor, batch: TrainBatch) -> tuple[TotalLoss, Tensor]:
+    def _losses(
+        self, out: HenasyOutput, text: Tensor, phrases: Tensor, batch: TrainBatch
+    ) -> tuple[TotalLoss, Grounding]:
         contrast = egonce(out.video, text, positive_pairs(batch.nouns, batch.verbs), temperature=self.temperature)
-        noun_loss, box_loss, overlap = self._grounding(out, batch)
+        grounding = self._grounding(out, batch)
         verb_loss = verb_entities_loss(
             out.entities,
             phrases,
@@ -134,17 +150,26 @@ class HenasyObjective:
             is_valid=out.is_valid,
             temperature=self.temperature,
         )
-        return total_loss(contrast, noun_loss, verb_loss, box_loss, self.weights), overlap
+        total = total_loss(
+            contrast,
+            noun_entity=grounding.noun_entity,
+            verb_entities=verb_loss,
+            projection=grounding.projection,
+            entity_choice=grounding.entity_choice,
+            weights=self.weights,
+        )
+        return total, grounding
 
-    def _grounding(self, out: HenasyOutput, batch: TrainBatch) -> tuple[CountedLoss, CountedLoss, Tensor]:
-        """NEC and projection loss under one matching, and the mean soft IoU of matched boxes."""
+    def _grounding(self, out: HenasyOutput, batch: TrainBatch) -> Grounding:
+        """What nouns and boxes ask of the entities, under one matching."""
         grid = (self.model.config.dual.vision.grid_size,) * 2
         saliency = out.saliency.reshape(*out.saliency.shape[:-1], *grid)
         has_box = has_area(batch.boxes) & (batch.box_nouns >= 0)
         noun_rows = clip_nouns(batch.noun_rows[:, None], torch.where(has_box, batch.box_nouns, -1))
         overlap = soft_overlap(saliency, batch.boxes, grid)
+        cosine = noun_cosines(out.entities, self.dictionary, noun_rows)
         match = match_jointly(
-            noun_cosines(out.entities, self.dictionary, noun_rows),
+            cosine,
             overlap,
             noun_rows=noun_rows,
             box_nouns=batch.box_nouns,
@@ -160,6 +185,23 @@ class HenasyObjective:
             synonym_cosine=self.synonym_cosine,
         )
         box_loss = projection_loss(saliency, batch.boxes, match.box_entity, grid=(2 * grid[0], 2 * grid[1]))
-        is_matched = match.box_entity >= 0
-        picked = overlap.gather(-1, match.box_entity.clamp(min=0)[..., None])[..., 0]
-        return noun_loss, box_loss, (picked * is_matched).sum() / is_matched.sum().clamp(min=1)
+        boxed_entity = torch.where(_is_boxed(noun_rows, batch.box_nouns, has_box), match.noun_entity, ABSENT)
+        return Grounding(
+            noun_entity=noun_loss,
+            projection=box_loss,
+            entity_choice=entity_choice_loss(cosine, boxed_entity, temperature=self.temperature),
+            entity_top1=mean_of((cosine.argmax(dim=-1) == boxed_entity)[boxed_entity != ABSENT].float(), cosine).value,
+            overlap=mean_of(_of_matched(overlap, match.box_entity), overlap).value,
+        )
+
+
+def _is_boxed(noun_rows: Tensor, box_nouns: Tensor, has_box: Tensor) -> Tensor:
+    """(N, W) whether a box of the clip is labelled with the noun: only such a noun's entity is known, not guessed."""
+    labels = torch.where(has_box, box_nouns, ABSENT).flatten(1)
+    return ((noun_rows[:, :, None] == labels[:, None, :]) & (noun_rows != ABSENT)[:, :, None]).any(dim=-1)
+
+
+def _of_matched(overlap: Tensor, box_entity: Tensor) -> Tensor:
+    """(P,) overlap of each matched box with its entity."""
+    is_matched = box_entity != ABSENT
+    return overlap[is_matched].gather(-1, box_entity[is_matched][:, None])[:, 0]

@@ -68,7 +68,7 @@ class TinyRecipe:
     )
     henasy: TrainConfig = field(
         default_factory=lambda: TrainConfig(
-            num_steps=800,
+            num_steps=2000,
             batch_size=40,
             learning_rate=8e-4,
             num_warmup_steps=40,
@@ -83,7 +83,7 @@ class TinyRecipe:
     """Of every contrast."""
     word_weight: float = 0.5
     """Weight of the bare nouns and of the bare verbs beside EgoNCE in the first two stages."""
-    loss_weights: LossWeights = field(default_factory=LossWeights)
+    loss_weights: LossWeights = field(default_factory=lambda: LossWeights(entity_choice=0.5))
     """Of the third stage."""
     box_weight: float = 2.0
     """Weight of boxes against the cosine when nouns meet entities; 0 is the paper's matching."""

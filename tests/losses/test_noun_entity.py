@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from henasy.losses.matching import match_nouns
-from henasy.losses.noun_entity import noun_cosines, noun_entity_loss
+from henasy.losses.noun_entity import entity_choice_loss, noun_cosines, noun_entity_loss
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +62,25 @@ def test_noun_entity_loss_without_nouns_is_zero_with_gradient(width: int) -> Non
     got.value.backward()
     assert (got.value.item(), got.num_terms) == (0.0, 0)
     assert entities.grad.abs().sum() == 0
+
+
+def test_entity_choice_loss_equals_a_loop() -> None:
+    cosine = torch.rand(3, 2, 5, dtype=torch.float64, requires_grad=True)
+    noun_entity = torch.tensor([[1, -1], [4, 0], [-1, -1]])
+    terms = [
+        -(cosine[b, n, noun_entity[b, n]] / 0.1 - torch.logsumexp(cosine[b, n] / 0.1, dim=0))
+        for b, n in ((0, 0), (1, 0), (1, 1))
+    ]
+    got = entity_choice_loss(cosine, noun_entity, temperature=0.1)
+    torch.testing.assert_close(got.value, torch.stack(terms).mean())
+    got.value.backward()
+    assert not cosine.grad[2].any()
+    assert not cosine.grad[0, 1].any()
+
+
+def test_entity_choice_loss_without_nouns_is_zero_with_gradient() -> None:
+    cosine = torch.rand(2, 3, 4, requires_grad=True)
+    got = entity_choice_loss(cosine, torch.full((2, 3), -1))
+    got.value.backward()
+    assert got.value.item() == 0.0
+    assert got.num_terms == 0
