@@ -36,21 +36,25 @@ _FRAMES_AT_ONCE = 64
 _TEXTS_AT_ONCE = 64
 # shorter steps would make more batches than they save padding
 _LENGTH_STEP = 4
+_Finish = Callable[[Tensor], NDArray[np.float32]]
+"""What turns the model's vectors into those that are handed out."""
 
 
 class ClipEncoding(NamedTuple):
-    """What one pass says about N clips; a dual encoder has E = 0."""
+    """What one pass says about N clips; a dual encoder has E = 0. Embeddings are L2-normalised unless asked raw."""
 
     clip: NDArray[np.float32]
-    """(N, D) L2-normalised"""
+    """(N, D)"""
     entities: NDArray[np.float32]
-    """(N, E, D) L2-normalised"""
+    """(N, E, D)"""
     is_valid: NDArray[np.bool_]
     """(N, E) whether an entity owns any patch"""
     patch_share: NDArray[np.float32]
     """(N, E) share of the clip's patches"""
     assignment: NDArray[np.uint8]
     """(N, T, gh * gw) entity of each patch; (N, 0, 0) when E is 0"""
+    global_clip: NDArray[np.float32]
+    """(N, D) of the global encoder alone, in the same space; a dual encoder has no other, so there it is `clip`"""
 
 
 def load_encoder(
@@ -157,12 +161,15 @@ class Encoder:
         return side, side
 
     @torch.inference_mode()
-    def encode_clips(self, frames: NDArray[np.uint8], frame_rows: NDArray[np.int64]) -> ClipEncoding:
+    def encode_clips(
+        self, frames: NDArray[np.uint8], frame_rows: NDArray[np.int64], *, is_normalised: bool = True
+    ) -> ClipEncoding:
         """Embeddings and entities of N clips.
 
         Args:
             frames: (F, H, W, 3) uint8, RGB, displayed orientation.
             frame_rows: (N, T) integers, rows of `frames` that make each clip.
+            is_normalised: False for embeddings as the model gives them, for evaluators that take raw dot products.
 
         Raises:
             InputError: an array has another shape or type, or a row does not exist.
@@ -170,7 +177,7 @@ class Encoder:
         found = self._blank(len(frame_rows))
         for rows, clips in self._micro_batches(frames, frame_rows):
             with self._precision():
-                part = self._encode(clips)
+                part = self._encode(clips, _unit if is_normalised else _raw)
             for name in ClipEncoding._fields:
                 getattr(found, name)[rows] = getattr(part, name)[: len(rows)]
         return found
@@ -216,31 +223,36 @@ class Encoder:
         return self._tokenizer
 
     @torch.inference_mode()
-    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(N, D) L2-normalised embeddings of texts; what is beyond `max_text_tokens` is cut, as in training.
+    def encode_texts(self, texts: Sequence[str], *, is_normalised: bool = True) -> NDArray[np.float32]:
+        """(N, D) embeddings of texts; what is beyond `max_text_tokens` is cut, as in training.
+
+        They are L2-normalised unless `is_normalised` is False.
 
         Raises:
             UnsupportedError: the checkpoint has no tokenizer.
         """
+        finish = _unit if is_normalised else _raw
         embeddings = np.zeros((len(texts), self.width), np.float32)
         tokens = self._require_tokenizer().encode_batch(texts)
         for rows in _by_length(tokens.argmax(axis=1) + 1):
             batch = torch.from_numpy(tokens[rows]).to(self.device)
             with self._precision():
-                embeddings[rows] = _unit(self._model.encode_text(batch))
+                embeddings[rows] = finish(self._model.encode_text(batch))
         return embeddings
 
-    def _encode(self, clips: Tensor) -> ClipEncoding:
+    def _encode(self, clips: Tensor, finish: _Finish) -> ClipEncoding:
         model = self._model
         if isinstance(model, DualEncoder):
-            return self._blank(len(clips))._replace(clip=_unit(model.encode_video(clips)))
+            clip = finish(model.encode_video(clips))
+            return self._blank(len(clips))._replace(clip=clip, global_clip=clip)
         out = model(clips)
         return ClipEncoding(
-            clip=_unit(out.video),
-            entities=_unit(out.entities),
+            clip=finish(out.video),
+            entities=finish(out.entities),
             is_valid=out.is_valid.cpu().numpy(),
             patch_share=out.patch_share.float().cpu().numpy(),
             assignment=out.hard.to(torch.uint8).cpu().numpy(),
+            global_clip=finish(out.global_video),
         )
 
     def _precision(self) -> torch.autocast:
@@ -255,6 +267,7 @@ class Encoder:
             is_valid=np.zeros((count, entities), np.bool_),
             patch_share=np.zeros((count, entities), np.float32),
             assignment=np.zeros((count, *patches), np.uint8),
+            global_clip=np.zeros((count, self.width), np.float32),
         )
 
     def _micro_batches(
@@ -307,6 +320,11 @@ def _by_length(lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         rows = np.flatnonzero(steps == step)
         for first in range(0, len(rows), _TEXTS_AT_ONCE):
             yield rows[first : first + _TEXTS_AT_ONCE]
+
+
+def _raw(vectors: Tensor) -> NDArray[np.float32]:
+    raw: NDArray[np.float32] = vectors.float().cpu().numpy()
+    return raw
 
 
 def _unit(vectors: Tensor) -> NDArray[np.float32]:

@@ -44,6 +44,7 @@ def test_encode_clips_equals_the_model(make_checkpoint: MakeCheckpoint, folders:
     found = load_encoder(folders["henasy"]).encode_clips(FRAMES, ROWS)
     np.testing.assert_allclose(found.clip, F.normalize(wanted.video, dim=-1), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(found.entities, F.normalize(wanted.entities, dim=-1), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found.global_clip, F.normalize(wanted.global_video, dim=-1), rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(found.is_valid, wanted.is_valid)
     np.testing.assert_array_equal(found.assignment, wanted.hard)
     np.testing.assert_allclose(found.patch_share, wanted.patch_share, rtol=1e-6)
@@ -60,7 +61,8 @@ def test_dual_encoding_has_no_entities(make_checkpoint: MakeCheckpoint, folders:
     found = encoder.encode_clips(FRAMES, ROWS)
     np.testing.assert_allclose(found.clip, F.normalize(wanted, dim=-1), rtol=1e-5, atol=1e-6)
     assert (encoder.kind, encoder.num_entities, encoder.grid, encoder.num_frames) == ("dual", 0, (4, 4), 4)
-    assert [part.shape for part in found[1:]] == [(11, 0, 24), (11, 0), (11, 0), (11, 0, 0)]
+    assert [part.shape for part in found[1:5]] == [(11, 0, 24), (11, 0), (11, 0), (11, 0, 0)]
+    np.testing.assert_array_equal(found.global_clip, found.clip)
     with pytest.raises(UnsupportedError, match="dual has no entities"):
         encoder.saliency(FRAMES, ROWS)
 
@@ -187,3 +189,15 @@ def test_default_micro_batch_depends_on_device_and_width(make_checkpoint: MakeCh
         for device in ("cpu", "cuda")
     }
     assert sizes[("wide", "cpu")] < sizes[("narrow", "cpu")] < sizes[("narrow", "cuda")] == sizes[("wide", "cuda")]
+
+
+def test_raw_embeddings_are_the_model_s_own(encoder: Encoder) -> None:
+    raw = encoder.encode_clips(FRAMES, ROWS, is_normalised=False)
+    unit = encoder.encode_clips(FRAMES, ROWS)
+    text = ["opens the red drawer", "washes"]
+    pairs = [(raw.clip, unit.clip), (raw.entities, unit.entities), (raw.global_clip, unit.global_clip)]
+    pairs.append((encoder.encode_texts(text, is_normalised=False), encoder.encode_texts(text)))
+    for vectors, normalised in pairs:
+        length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+        assert (np.abs(length - 1) > 1e-3).all()
+        np.testing.assert_allclose(vectors / length, normalised, rtol=1e-5, atol=1e-6)
