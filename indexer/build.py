@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from henasy.errors import InputError, VideoError
 from henasy.index import IndexSettings, IndexWriter, RefusedRecord, StagedUnit, VideoRecord
 from henasy.index.staging import StagedNote
-from henasy.video import Found, find_videos, fingerprint
+from henasy.video import Found, find_videos, has_content
 from henasy.video.find import VIDEO_SUFFIXES
 from indexer.metadata import Joined, MetadataRows, join_metadata
 from indexer.progress import Progress
@@ -151,7 +151,7 @@ def has_changed(record: VideoRecord) -> bool:
     if (status.st_size, status.st_mtime_ns) == (record.size_bytes, record.modified_ns):
         return False
     try:
-        return fingerprint(record.file) != record.fingerprint
+        return not has_content(record.file, record.fingerprint)
     except VideoError:
         return True
 

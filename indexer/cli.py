@@ -63,6 +63,9 @@ def cli() -> None:
     show_default=True,
     help="Kill a decoder that stands still for so long.",
 )
+@click.option(
+    "--full-hash", "is_full_hash", is_flag=True, help="Know videos by all their bytes, not by size and sampled blocks."
+)
 @click.option("--retry", "is_retrying", is_flag=True, help="Try again what was refused before.")
 @_JSON
 def build_command(
@@ -78,6 +81,7 @@ def build_command(
     device: str | None,
     decoder: str,
     stall_s: float,
+    is_full_hash: bool,
     is_retrying: bool,
     is_json: bool,
 ) -> None:
@@ -91,7 +95,9 @@ def build_command(
     if Path(model).is_dir():
         # Later commands find the checkpoint wherever they are called from.
         model = str(Path(model).resolve())
-    described = describe_model(model, clip_s=clip_s, stride_s=stride_s, num_frames=frames, decoder=decoder)
+    described = describe_model(
+        model, clip_s=clip_s, stride_s=stride_s, num_frames=frames, decoder=decoder, is_full_hash=is_full_hash
+    )
     request = BuildRequest(
         videos=videos,
         index=target,

@@ -22,13 +22,16 @@ class Model(NamedTuple):
     load: LoadEncoder
 
 
-def describe_model(name: str, *, clip_s: float, stride_s: float, num_frames: int | None, decoder: str) -> Model:
+def describe_model(
+    name: str, *, clip_s: float, stride_s: float, num_frames: int | None, decoder: str, is_full_hash: bool
+) -> Model:
     """Reads a checkpoint once to learn its space and sizes; the weights are let go again.
 
     Args:
         name: a folder, a hub id or the name of the shipped checkpoint.
         num_frames: frames per clip; None takes the checkpoint's own number.
         decoder: what decodes the videos, `pyav` or `decord`.
+        is_full_hash: whether videos are known by all of their bytes.
 
     Raises:
         NotFoundError, CheckpointError, ConfigError: see `load_encoder`.
@@ -44,6 +47,7 @@ def describe_model(name: str, *, clip_s: float, stride_s: float, num_frames: int
         num_entities=encoder.num_entities,
         grid=encoder.grid,
         decoder=decoder,
+        is_full_hash=is_full_hash,
     )
     return Model(settings, encoder.card, functools.partial(_load, name, plan.num_frames))
 

@@ -42,6 +42,8 @@ LoadEncoder = Callable[[str, int | None], ClipEncoder]
 
 _ATTEMPTS = 2
 """A process may also die because its machine did: one death does not convict a file."""
+_SLOWEST_READ_BYTES_PER_S = 10e6
+"""What a disk is given before hashing a whole file counts as a standstill."""
 _DEATHS = (WorkerCrashedError, OutOfMemoryError)
 """How Ray says that a process died: by itself, or killed because the machine's memory was full."""
 _BATCHES_AHEAD = 2
@@ -100,7 +102,7 @@ class RayWorkers:
         while waiting or running:
             while waiting and len(running) < 2 * self._num_decoders:
                 file = waiting.pop()
-                running[task.remote(file, self._config.stall_s)] = file
+                running[task.remote(file, self._config.stall_s, is_full_hash=self._settings.is_full_hash)] = file
             (done, *_), _ = ray.wait(list(running))
             yield _examined(done, running.pop(done), self._config.stall_s)
 
@@ -316,10 +318,12 @@ def _last_line(error: Exception) -> str:
     return str(error).strip().rpartition("\n")[2]
 
 
-def _examine_watched(file: str, stall_s: float) -> Examined:
-    faulthandler.dump_traceback_later(stall_s, exit=True)
+def _examine_watched(file: str, stall_s: float, *, is_full_hash: bool) -> Examined:
+    # Hashing a whole file takes as long as reading it, which is no standstill.
+    reading_s = os.stat(file).st_size / _SLOWEST_READ_BYTES_PER_S if is_full_hash and os.path.exists(file) else 0.0
+    faulthandler.dump_traceback_later(stall_s + reading_s, exit=True)
     try:
-        return examine(file)
+        return examine(file, is_full_hash=is_full_hash)
     finally:
         faulthandler.cancel_dump_traceback_later()
 

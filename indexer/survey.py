@@ -7,9 +7,7 @@ from typing import NamedTuple
 
 from henasy.errors import HenasyError
 from henasy.index import RefusedRecord, VideoRecord, VideoTable
-from henasy.video import Found, FoundVideo, VideoInfo, fingerprint, probe
-
-_VIDEO_ID_DIGITS = 16
+from henasy.video import Found, FoundVideo, VideoInfo, fingerprint, probe, short_name
 
 
 class FileStamp(NamedTuple):
@@ -89,10 +87,10 @@ def survey(found: Found, videos: VideoTable, refused: Sequence[RefusedRecord], *
     return result
 
 
-def examine(file: str) -> Examined:
+def examine(file: str, *, is_full_hash: bool) -> Examined:
     """Opens one file. Never raises for what the file is like, only says it."""
     try:
-        print_ = fingerprint(file)
+        print_ = fingerprint(file, is_full=is_full_hash)
     except (HenasyError, OSError) as error:
         return Examined(file, "", None, _reason(error, file))
     try:
@@ -103,7 +101,7 @@ def examine(file: str) -> Examined:
 
 def video_id_of(content: str) -> str:
     """The short name of a video with this fingerprint."""
-    return f"v{content[:_VIDEO_ID_DIGITS]}"
+    return f"v{short_name(content)}"
 
 
 def refused_file(candidate: Candidate, content: str, reason: str) -> RefusedRecord:

@@ -9,7 +9,7 @@ import numpy as np
 from henasy.checkpoint.encoder import Encoder, load_encoder
 from henasy.errors import NotFoundError, SpaceMismatchError, VideoError
 from henasy.index import Index, VideoRecord, logical_digest
-from henasy.video import ClipBatch, fingerprint, read_clips
+from henasy.video import ClipBatch, has_content, read_clips
 
 _SAME_COSINE = 0.999
 """Below this the stored vector is another clip's or another model's; devices and batch shapes stay above."""
@@ -83,7 +83,7 @@ def _encoder(index: Index, model: str | None) -> Encoder:
 def _compare(index: Index, encoder: Encoder, record: VideoRecord, rows: Sequence[int]) -> list[float]:
     """Cosines of stored and fresh vectors of some clips of one video."""
     file = next((file for file in record.files if file.is_file()), None)
-    if file is None or fingerprint(file) != record.fingerprint:
+    if file is None or not has_content(file, record.fingerprint):
         raise NotFoundError(f"{record.file}: gone or changed")
     at = np.array(rows)
     columns = index.clips(at)

@@ -34,6 +34,9 @@ class IndexSettings:
     decoder: str = "pyav"
     """What decoded the videos: two decoders differ in the last bits of a picture, and on damaged files in more."""
 
+    is_full_hash: bool = False
+    """Whether a video is known by all of its bytes instead of its size and sampled blocks."""
+
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ConfigError(f"kind: {self.kind!r} is not one of {', '.join(KINDS)}")
@@ -67,7 +70,7 @@ class IndexSettings:
         """Passes when rows made under `other` may join rows made under these settings.
 
         Raises:
-            SpaceMismatchError: the spaces, the plans or the decoders differ; both are named.
+            SpaceMismatchError: the spaces, the plans, the decoders or the forms of fingerprint differ; both are named.
         """
         if other.space_id != self.space_id:
             raise SpaceMismatchError(
@@ -83,6 +86,12 @@ class IndexSettings:
             raise SpaceMismatchError(
                 f"the index holds clips decoded by {self.decoder}, this run decodes with {other.decoder}; "
                 f"use --decoder {self.decoder} or another --index"
+            )
+        if other.is_full_hash != self.is_full_hash:
+            forms = {False: "sampled blocks (without --full-hash)", True: "all bytes (--full-hash)"}
+            raise SpaceMismatchError(
+                f"the index knows its videos by {forms[self.is_full_hash]}, this run by {forms[other.is_full_hash]}; "
+                "build it the same way or use another --index"
             )
 
     def to_json(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from henasy.index.videos import VideoRecord
 from henasy.search.hits import Box, Entity, Explanation, PhraseKind, PhraseMatch, Saliency
 from henasy.search.regions import regions_of
 from henasy.text.phrases import Phrase
-from henasy.video.fingerprint import fingerprint
+from henasy.video.fingerprint import has_content
 from henasy.video.plan import frame_times
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def find_file(record: VideoRecord) -> Path:
     reasons = []
     for file in record.files:
         try:
-            if fingerprint(file) == record.fingerprint:
+            if has_content(file, record.fingerprint):
                 return file
             reasons.append(f"{file}: has changed since it was indexed")
         except (VideoError, OSError) as error:

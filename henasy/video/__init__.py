@@ -2,7 +2,7 @@
 
 from henasy.video.clips import ClipBatch, RefusedClips, read_clips
 from henasy.video.find import Found, FoundVideo, RefusedPath, find_videos
-from henasy.video.fingerprint import fingerprint
+from henasy.video.fingerprint import fingerprint, has_content, short_name
 from henasy.video.plan import ClipPlan, frame_times
 from henasy.video.probe import VideoInfo, probe
 
@@ -17,6 +17,8 @@ __all__ = [
     "find_videos",
     "fingerprint",
     "frame_times",
+    "has_content",
     "probe",
     "read_clips",
+    "short_name",
 ]

@@ -11,10 +11,12 @@ from henasy.video.container import check_readable
 _BLOCK_BYTES = 64 * 1024
 _NUM_BLOCKS = 16
 _READ_BYTES = 4 * 1024 * 1024
+_FULL = "full-"
+_SHORT_DIGITS = 16
 
 
 def fingerprint(path: Path | str, is_full: bool = False) -> str:
-    """32 hexadecimal digits that depend on the size and on the bytes of a file.
+    """32 hexadecimal digits that depend on the size and on the bytes of a file; after "full-" if all are read.
 
     By default the bytes are 16 blocks of 64 KiB spread evenly from the first to the last, so that hours of video
     cost a megabyte of reading; smaller files, and all of them with `is_full`, are hashed whole. The two forms
@@ -38,7 +40,21 @@ def fingerprint(path: Path | str, is_full: bool = False) -> str:
                     length -= len(data)
     except OSError as error:
         raise VideoError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return digest.hexdigest()
+    return _FULL * is_full + digest.hexdigest()
+
+
+def has_content(path: Path | str, content: str) -> bool:
+    """Whether a file has this fingerprint, of whichever form it is.
+
+    Raises:
+        VideoError: the path is no readable, non-empty regular file.
+    """
+    return fingerprint(path, is_full=content.startswith(_FULL)) == content
+
+
+def short_name(content: str) -> str:
+    """The first 16 digits of a fingerprint."""
+    return content.removeprefix(_FULL)[:_SHORT_DIGITS]
 
 
 def _extents(size: int, is_full: bool) -> list[tuple[int, int]]:

@@ -45,12 +45,14 @@ class ColourEncoder:
         quarters = frames[:, ::4, ::4].astype(np.float32).reshape(len(frames), 2, 4, 2, 4, 3).mean(axis=(2, 4))
         clips = quarters.reshape(len(frames), 12)[frame_rows]
         entities = np.stack([clips[:, 0], clips[:, -1]], axis=1) + 1
+        clip = _unit(clips.mean(axis=1) + 1)
         return ClipEncoding(
-            clip=_unit(clips.mean(axis=1) + 1),
+            clip=clip,
             entities=_unit(entities),
             is_valid=np.ones((count, 2), np.bool_),
             patch_share=np.full((count, 2), 0.5, np.float32),
             assignment=np.tile(np.array([0, 1, 0, 1], np.uint8), (count, num_frames, 1)),
+            global_clip=clip,
         )
 
 
@@ -61,7 +63,8 @@ def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 class LocalWorkers:
     """Examines, decodes and encodes in the caller's process."""
 
-    def __init__(self, on_encoded: Callable[[WorkUnit], None] | None = None) -> None:
+    def __init__(self, on_encoded: Callable[[WorkUnit], None] | None = None, *, is_full_hash: bool = False) -> None:
+        self._is_full_hash = is_full_hash
         self.examined: list[str] = []
         self.encoded: list[tuple[str, int]] = []
         self._on_encoded = on_encoded
@@ -69,7 +72,7 @@ class LocalWorkers:
     def examine(self, files: Sequence[str]) -> Iterator[Examined]:
         for file in files:
             self.examined.append(file)
-            yield examine(file)
+            yield examine(file, is_full_hash=self._is_full_hash)
 
     def encode(self, units: Sequence[WorkUnit], on_clips: OnClips) -> Iterator[StagedUnit]:
         for unit in units:

@@ -13,7 +13,7 @@ import indexer.model
 import indexer.ray_workers
 import indexer.verify
 from henasy.checkpoint.training_note import TrainingNote
-from henasy.index import Index, IndexWriter, StagedUnit, logical_digest
+from henasy.index import Index, IndexSettings, IndexWriter, StagedUnit, logical_digest
 from indexer.cli import cli, run
 from indexer.model import Model
 
@@ -21,8 +21,8 @@ from indexer.model import Model
 class Pool(LocalWorkers):
     """Stands where Ray's workers stand."""
 
-    def __init__(self, *_: object) -> None:
-        super().__init__()
+    def __init__(self, config: object, settings: IndexSettings, load: object) -> None:
+        super().__init__(is_full_hash=settings.is_full_hash)
 
     def __enter__(self) -> "Pool":
         return self
@@ -39,8 +39,11 @@ class ColourCheckpoint(ColourEncoder):
 def local(monkeypatch: pytest.MonkeyPatch) -> None:
     note = TrainingNote(summary="colours", is_rendered_only=True)
 
-    def describe(name: str, *, clip_s: float, stride_s: float, num_frames: int | None, decoder: str) -> Model:
-        return Model(dataclasses.replace(SETTINGS, decoder=decoder), note, lambda device, threads: ColourEncoder())
+    def describe(
+        name: str, *, clip_s: float, stride_s: float, num_frames: int | None, decoder: str, is_full_hash: bool
+    ) -> Model:
+        settings = dataclasses.replace(SETTINGS, decoder=decoder, is_full_hash=is_full_hash)
+        return Model(settings, note, lambda device, threads: ColourEncoder())
 
     monkeypatch.setattr(indexer.ray_workers, "RayWorkers", Pool)
     monkeypatch.setattr(indexer.model, "describe_model", describe)
@@ -79,6 +82,26 @@ def test_an_index_stays_with_its_decoder(videos: Path, capsys: pytest.CaptureFix
     assert call("build", videos, "--decoder", "decord") == 1
     message = "holds clips decoded by pyav, this run decodes with decord; use --decoder pyav or another --index"
     assert message in capsys.readouterr().err
+
+
+def test_full_hash_is_a_property_of_the_index(videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Files that differ only between the sampled blocks are two videos to it, and a renamed one is recognised."""
+    whole = (videos / "a.mp4").read_bytes()
+    for name, filling in (("a", 0), ("b", 1)):
+        padding = bytes(400_000) + bytes([filling]) + bytes(4_000_000)
+        free_box = (len(padding) + 8).to_bytes(4, "big") + b"free" + padding
+        (videos / f"{name}.mp4").write_bytes(whole + free_box)
+    sampled = videos.parent / "sampled"
+    assert call("build", videos, "--index", sampled) == 0
+    assert "1 videos" in capsys.readouterr().out
+    assert call("build", videos, "--full-hash") == 0
+    assert "2 videos" in capsys.readouterr().out
+    (videos / "b.mp4").rename(videos / "d.mp4")
+    assert call("build", videos, "--full-hash") == 0
+    assert "1 renamed" in capsys.readouterr().out
+    assert call("build", videos) == 1
+    assert "the index knows its videos by all bytes (--full-hash)" in capsys.readouterr().err
+    assert call("verify", "--index", videos / ".henasy-index") == 0
 
 
 def test_status_passes_over_files_that_vanish_while_it_looks(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from henasy.errors import VideoError
-from henasy.video import find_videos, fingerprint
+from henasy.video import find_videos, fingerprint, has_content, short_name
 
 
 def _make(folder: Path, *names: str) -> None:
@@ -100,6 +100,16 @@ def test_full_fingerprint_sees_every_byte(tmp_path: Path) -> None:
         data[place] ^= 255
     (tmp_path / "b").write_bytes(data)
     assert fingerprint(tmp_path / "a", is_full=True) != fingerprint(tmp_path / "b", is_full=True)
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+def test_has_content_compares_in_the_form_of_the_fingerprint(tmp_path: Path, *, is_full: bool) -> None:
+    (tmp_path / "a").write_bytes(b"video")
+    (tmp_path / "b").write_bytes(b"Video")
+    content = fingerprint(tmp_path / "a", is_full=is_full)
+    assert has_content(tmp_path / "a", content)
+    assert not has_content(tmp_path / "b", content)
+    assert len(bytes.fromhex(short_name(content))) == 8
 
 
 def test_fingerprint_refuses_what_it_cannot_read(tmp_path: Path) -> None:
