@@ -51,6 +51,7 @@ OWNERS = {
     "scipy": ("henasy/losses/matching.py",),
     "av": ("henasy/video/", "henasy/scenes/"),
     "pyarrow": ("henasy/index/", "henasy/training/", "indexer/metadata.py"),
+    "ir_measures": ("henasy/evaluation/ranking_measures.py",),
     "grpc": ("service/",),
     "henasy_api": ("service/",),
 }
