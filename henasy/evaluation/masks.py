@@ -56,6 +56,12 @@ def entity_ious(assignment: NDArray[np.integer], covered: Counts, pixels: Counts
     return ious
 
 
+def frame_ious(assignment: NDArray[np.integer], covered: Counts, pixels: Counts, num_entities: int) -> Counts:
+    """(T, E) what `entity_ious` gives for each frame by itself."""
+    frames = zip(assignment, covered, strict=True)
+    return np.stack([entity_ious(owner[None], inside[None], pixels, num_entities) for owner, inside in frames])
+
+
 def grid_ceiling(covered: Counts, pixels: Counts) -> float:
     """The best IoU that any choice of patches can have with the true mask; 0 for an empty one.
 

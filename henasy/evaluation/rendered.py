@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from henasy.errors import AnnotationError
+from henasy.evaluation.cache_folder import cache_folder
 from henasy.evaluation.csv_table import TableRow, read_table
 from henasy.evaluation.egomcq import NUM_CHOICES
 from henasy.evaluation.epic100 import SENTENCE_FILE, TEST_FILE
 from henasy.evaluation.frame_rules import Span
 from henasy.evaluation.multiple_choice import INTER, INTRA
-from henasy.evaluation.rendered_archives import TEST_ARCHIVE, cache_folder, cached_archive
+from henasy.evaluation.rendered_archives import TEST_ARCHIVE, cached_archive
 from henasy.evaluation.report import write_text
 
 _COLUMNS = (
@@ -35,6 +36,7 @@ _COLUMNS = (
     "hand",
     "object_id",
     "verb_label",
+    "verb_phrase",
 )
 _EPIC_HEADER = [
     "narration_id",
@@ -73,6 +75,8 @@ class RenderedClip:
     """`left` or `right`."""
     instance: int
     """The handled object's value in the truth's instance maps."""
+    verb_phrase: str
+    """What is done in "-ing" form, e.g. `lifting the mug`."""
 
     @property
     def action(self) -> tuple[str, str]:
@@ -245,4 +249,5 @@ def _clip(row: TableRow) -> RenderedClip:
         noun_classes=row.class_numbers("tag_noun"),
         hand=row.text("hand"),
         instance=row.integer("object_id"),
+        verb_phrase=row.text("verb_phrase"),
     )
