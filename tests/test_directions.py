@@ -47,7 +47,7 @@ OWNERS = {
     "ftfy": ("henasy/text/tokenizer.py",),
     "pycocotools": ("henasy/search/regions.py",),
     "huggingface_hub": ("henasy/checkpoint/locate.py",),
-    "safetensors": ("henasy/checkpoint/folder.py", "henasy/checkpoint/weights.py"),
+    "safetensors": ("henasy/checkpoint/folder.py", "henasy/checkpoint/weights.py", "henasy/heads/files.py"),
     "scipy": ("henasy/losses/matching.py",),
     "av": ("henasy/video/", "henasy/scenes/"),
     "pyarrow": ("henasy/index/", "henasy/training/", "indexer/metadata.py"),
