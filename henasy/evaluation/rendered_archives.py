@@ -6,22 +6,28 @@ from pathlib import Path
 
 from rich.console import Console
 
+from henasy.evaluation.cache_folder import cache_folder
 from henasy.scenes.archive import ArchiveConfig, write_archive
+from henasy.scenes.script import Split
 
 TEST_ARCHIVE = ArchiveConfig(seed=7001, num_videos=20, video_s=120.0, width_px=228, height_px=128, fps=8, split="test")
 TRAIN_ARCHIVE = replace(TEST_ARCHIVE, seed=7002, split="train")
 """Only for the baselines that learn; models are trained on archives of other seeds."""
+LONG_TEST_ARCHIVE = replace(TEST_ARCHIVE, seed=7003, num_videos=6, video_s=600.0, truth_fps=1, longest_action_s=60.0)
+LONG_TRAIN_ARCHIVE = replace(LONG_TEST_ARCHIVE, seed=7004, split="train")
+"""For the thresholds and heads that are fitted before the test archive is looked at."""
 
 
-def cache_folder() -> Path:
-    """`henasy` in the user's cache folder, which `XDG_CACHE_HOME` moves."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "henasy"
+def long_archive(split: Split) -> Path:
+    """An archive of videos of ten minutes with actions of half a second to a minute, rendered now if need be."""
+    return cached_archive(LONG_TEST_ARCHIVE if split == "test" else LONG_TRAIN_ARCHIVE)
 
 
 def cached_archive(config: ArchiveConfig) -> Path:
     """The archive of these settings, rendered now if it is not there yet or was left unfinished."""
     name = f"{config.split}-{config.seed}-{config.num_videos}x{config.video_s:g}s-{config.width_px}x{config.height_px}"
+    if config.longest_action_s is not None:
+        name += f"-actions-to-{config.longest_action_s:g}s"
     folder = cache_folder() / "archives" / name
     if (folder / "narrations.csv").is_file():
         return folder

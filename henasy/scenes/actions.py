@@ -11,6 +11,7 @@ from henasy.scenes.shapes import Kind
 LIFT_HEIGHT = 1.6
 LIFT_TOWARDS = 0.6
 PUSH_DISTANCE = 1.6
+_RAMP_S = 0.9
 
 
 class Verb(NamedTuple):
@@ -25,6 +26,8 @@ class Verb(NamedTuple):
     """Noun of what the hand holds"""
     twin: str | None = None
     """Label of the verb that undoes it"""
+    longest_s: float = 4.0
+    """How long one action of it may take; infinite for what repeats until somebody stops"""
 
 
 def _worded(*rows: tuple[str, str, str, str]) -> tuple[tuple[str, str, str], ...]:
@@ -84,13 +87,17 @@ VERBS: tuple[Verb, ...] = (
         ),
     ),
     Verb(
-        "shake", ("shake", "jiggle"), _worded(("shake", "shakes", "shaking", ""), ("jiggle", "jiggles", "jiggling", ""))
+        "shake",
+        ("shake", "jiggle"),
+        _worded(("shake", "shakes", "shaking", ""), ("jiggle", "jiggles", "jiggling", "")),
+        longest_s=math.inf,
     ),
     Verb(
         "stir",
         ("stir", "mix"),
         _worded(("stir", "stirs", "stirring", _SPOON), ("mix", "mixes", "mixing", _SPOON)),
         tool="spoon",
+        longest_s=math.inf,
     ),
     Verb(
         "tilt",
@@ -100,6 +107,7 @@ VERBS: tuple[Verb, ...] = (
             ("tip", "tips", "tipping", ""),
             ("tilt", "tilts", "tilting", " to the side"),
         ),
+        longest_s=12.0,
     ),
     Verb(
         "turn",
@@ -109,6 +117,7 @@ VERBS: tuple[Verb, ...] = (
             ("rotate", "rotates", "rotating", ""),
             ("turn", "turns", "turning", ""),
         ),
+        longest_s=6.0,
     ),
     Verb(
         "wipe",
@@ -119,6 +128,7 @@ VERBS: tuple[Verb, ...] = (
             ("scrub", "scrubs", "scrubbing", _SPONGE),
         ),
         tool="sponge",
+        longest_s=math.inf,
     ),
 )
 """Every verb, in the order of the verb taxonomy."""
@@ -163,7 +173,7 @@ def swell(share: float, ramp: float = 0.25) -> float:
     return min(smooth(share / ramp), smooth((1 - share) / ramp))
 
 
-def motion(verb: str, share: float, *, rest: Rest, outwards: float, elapsed_s: float) -> Motion:
+def motion(verb: str, share: float, *, rest: Rest, outwards: float, elapsed_s: float, contact_s: float = 1.0) -> Motion:
     """The state of an action.
 
     Args:
@@ -172,8 +182,9 @@ def motion(verb: str, share: float, *, rest: Rest, outwards: float, elapsed_s: f
         rest: the object before the action.
         outwards: +1 when the right hand acts, -1 when the left does.
         elapsed_s: contact time so far, for what repeats.
+        contact_s: the whole contact time; what rises and falls does so in a quarter of it, or in `_RAMP_S`.
     """
-    done, up = smooth(share), swell(share)
+    done, up = smooth(share), swell(share, min(0.25, _RAMP_S / contact_s))
     hop = 0.0 if rest.is_held else 1.0
     if verb == "lift":
         return Motion(y=-LIFT_TOWARDS * done, z=LIFT_HEIGHT * done)

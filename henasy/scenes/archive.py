@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from henasy.errors import ConfigError, InputError
 from henasy.scenes.actions import VERBS
 from henasy.scenes.files import drop_unfinished, sole_writer, whole_file, write_text
+from henasy.scenes.long_script import write_long_script
 from henasy.scenes.narrate import narrate
 from henasy.scenes.processes import Report, run_each
 from henasy.scenes.renderer import Renderer, open_renderer
@@ -36,6 +37,8 @@ _EGOCLIP_COLUMNS = (
 COLUMNS = (*_EGOCLIP_COLUMNS, "noun", "verb", "hand", "verb_phrase", "colour", "object_id", "verb_label")
 _REPORT_FRAMES = 10
 _MAX_SIDE_PX = 4096
+_LONG_VIDEO_S = (60.0, 1800.0)
+"""A table lasts 50 s and holds 5 things at most: no more than 255 instances"""
 _SPLIT_CODE = {"train": 0, "test": 1}
 
 
@@ -58,6 +61,9 @@ class ArchiveConfig:
     """Frames between key frames"""
     crf: int = 20
     """x264 quality, lower is better"""
+    longest_action_s: float | None = None
+    """Actions of 0.5 s to this, log-uniform as far as verbs allow, with rests between and a new table now and then;
+    None for actions of 1.5 to 3.4 s at one table"""
 
     def __post_init__(self) -> None:
         if self.split not in _SPLIT_CODE:
@@ -74,6 +80,14 @@ class ArchiveConfig:
             raise ConfigError(f"size is {self.width_px}x{self.height_px}, must be at most {_MAX_SIDE_PX} each way")
         if self.gop < 1 or not 0 <= self.crf <= 51:
             raise ConfigError(f"gop is {self.gop} and crf {self.crf}, must be >= 1 and 0..51")
+        if self.longest_action_s is not None:
+            self._check_long(self.longest_action_s)
+
+    def _check_long(self, longest_s: float) -> None:
+        if not 4.0 <= longest_s <= 600.0:
+            raise ConfigError(f"longest_action_s is {longest_s}, must be from 4 to 600")
+        if not _LONG_VIDEO_S[0] <= self.video_s <= _LONG_VIDEO_S[1]:
+            raise ConfigError(f"video_s is {self.video_s}, with longest_action_s it must be from 60 to 1800")
 
     @property
     def num_frames(self) -> int:
@@ -87,7 +101,10 @@ class ArchiveConfig:
 
     def script(self, number: int) -> Script:
         """The story of one video."""
-        return write_script(self._generator(number, "script"), self.num_frames / self.fps, self.split)
+        rng, duration_s = self._generator(number, "script"), self.num_frames / self.fps
+        if self.longest_action_s is None:
+            return write_script(rng, duration_s, self.split)
+        return write_long_script(rng, duration_s, self.split, self.longest_action_s)
 
     def stage(self, number: int) -> Stage:
         """The scene of one video."""
@@ -180,7 +197,8 @@ def _claim(config: ArchiveConfig, folder: Path) -> None:
         if other:
             raise ConfigError(f"{folder} holds an archive of other settings: {'; '.join(other)}")
         return
-    write_text(folder / "archive.json", json.dumps({"format_version": FORMAT_VERSION, **asked}, indent=2) + "\n")
+    settings = {name: value for name, value in asked.items() if value is not None}
+    write_text(folder / "archive.json", json.dumps({"format_version": FORMAT_VERSION, **settings}, indent=2) + "\n")
 
 
 class _Job(NamedTuple):

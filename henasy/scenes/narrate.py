@@ -27,8 +27,13 @@ def narrate(rng: np.random.Generator, event: Event, thing: Thing) -> Narration:
     verb = VERB_OF[event.verb]
     word, third, gerund = verb.wordings[int(rng.integers(len(verb.wordings)))]
     named = f"{thing.colour} {thing.kind.noun}" if rng.random() < _COLOUR_SHARE else thing.kind.noun
-    article = "the" if rng.random() < 0.7 else ("an" if named[0] in "aeio" else "a")
+    article = "the" if rng.random() < 0.7 else indefinite_article(named)
     hand = f" with the {event.side} hand" if verb.tool is None and rng.random() < _HAND_SHARE else ""
     phrase = f"{article} {named}"
     nouns = (thing.kind.noun,) if verb.tool is None else (thing.kind.noun, verb.tool)
     return Narration(f"#C C {third.format(o=phrase)}{hand}", gerund.format(o=f"the {thing.kind.noun}"), word, nouns)
+
+
+def indefinite_article(named: str) -> str:
+    """The article of one of the archive's nouns, or of its colour where that comes first."""
+    return "an" if named[0] in "aeio" else "a"

@@ -4,7 +4,7 @@ A script is pure data drawn from a random generator; `stage.py` turns it into po
 """
 
 import dataclasses
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from henasy.scenes.shapes import KINDS, Kind
 Split = Literal["train", "test"]
 
 REACH_SHARE = 0.16
+LONGEST_REACH_S = 0.55
 _COLUMNS = (-2.45, 0.0, 2.45)
 _DEPTHS = (-0.5, 1.1)
 
@@ -55,23 +56,45 @@ class Event:
         return VERB_OF[self.verb].tool
 
 
+class Table(NamedTuple):
+    """What stands on the worktop from a time on."""
+
+    start_s: float
+    things: range
+    """Rows in `Script.things`"""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Script:
     """One video."""
 
     duration_s: float
     things: tuple[Thing, ...]
+    """Of every table"""
     start: tuple[Rest, ...]
     events: tuple[Event, ...]
+    tables: tuple[Table, ...]
+    """In order of time, the first from 0 s; an action belongs to one of them"""
+
+    def table_at(self, time_s: float) -> Table:
+        """What stands on the worktop at a time."""
+        return [table for table in self.tables if table.start_s <= time_s][-1]
 
 
 def write_script(rng: np.random.Generator, duration_s: float, split: Split) -> Script:
     """A story for one video; equal generators give equal stories."""
-    things, start = _set_table(rng, split)
-    return Script(duration_s=duration_s, things=things, start=start, events=_act(rng, things, start, duration_s, split))
+    things, start = set_table(rng, split)
+    return Script(
+        duration_s=duration_s,
+        things=things,
+        start=start,
+        events=_act(rng, things, start, duration_s, split),
+        tables=(Table(0.0, range(len(things))),),
+    )
 
 
-def _set_table(rng: np.random.Generator, split: Split) -> tuple[tuple[Thing, ...], tuple[Rest, ...]]:
+def set_table(rng: np.random.Generator, split: Split) -> tuple[tuple[Thing, ...], tuple[Rest, ...]]:
+    """Things for one table, and how they stand."""
     num_back = int(rng.integers(0, 3))
     kinds = [KINDS[row] for row in rng.permutation(len(KINDS))[: len(_COLUMNS) + num_back]]
     things, rests = [], []
@@ -99,34 +122,39 @@ def _act(
     rests, time_s = start, float(rng.uniform(0.3, 0.8))
     counts = dict.fromkeys(VERB_OF, 0)
     while True:
-        row = _choose_thing(rng, things, rests, events)
-        verb = _choose_verb(rng, things[row].kind, rests[row], counts, split)
+        row = choose_thing(rng, things, rests, events)
+        kind = things[row].kind
+        verb = choose_verb(rng, kind, possible_verbs(kind, rests[row], split), counts, split)
         end_s = time_s + float(rng.triangular(1.5, 1.9, 3.4))
         if end_s > duration_s - 0.2:
             return tuple(events)
         if verb is None:
             continue
         counts[verb] += 1
-        side = events[-1].side if rests[row].is_held else _choose_side(rng, rests[row].x)
-        after = list(rests)
-        after[row] = rest_after(verb, rests[row], 1.0 if side == "right" else -1.0)
-        events.append(
-            Event(
-                start_s=round(time_s, 3),
-                end_s=round(end_s, 3),
-                verb=verb,
-                thing=row,
-                side=side,
-                before=rests,
-                after=tuple(after),
-            )
-        )
-        rests, time_s = tuple(after), end_s + float(rng.uniform(0.3, 0.9))
+        side = events[-1].side if rests[row].is_held else choose_side(rng, rests[row].x)
+        events.append(act_once(verb, row, side, rests, (time_s, end_s)))
+        rests, time_s = events[-1].after, end_s + float(rng.uniform(0.3, 0.9))
 
 
-def _choose_thing(
+def act_once(verb: str, thing: int, side: Side, rests: tuple[Rest, ...], span: tuple[float, float]) -> Event:
+    """One action from its start to its end in seconds, and how it leaves things."""
+    after = list(rests)
+    after[thing] = rest_after(verb, rests[thing], 1.0 if side == "right" else -1.0)
+    return Event(
+        start_s=round(span[0], 3),
+        end_s=round(span[1], 3),
+        verb=verb,
+        thing=thing,
+        side=side,
+        before=rests,
+        after=tuple(after),
+    )
+
+
+def choose_thing(
     rng: np.random.Generator, things: tuple[Thing, ...], rests: tuple[Rest, ...], events: list[Event]
 ) -> int:
+    """Row of what is handled next: what is held, else often the same again."""
     held = [row for row, rest in enumerate(rests) if rest.is_held]
     if held:
         return held[0]
@@ -135,13 +163,19 @@ def _choose_thing(
     return int(rng.integers(sum(thing.is_handled for thing in things)))
 
 
-def _choose_verb(rng: np.random.Generator, kind: Kind, rest: Rest, counts: dict[str, int], split: Split) -> str | None:
-    """A verb, rare ones first; None when nothing can be done to the object in this split."""
-    labels = [
+def possible_verbs(kind: Kind, rest: Rest, split: Split) -> list[str]:
+    """Labels of what can be done to an object as it stands, in this split."""
+    return [
         verb.label
         for verb in VERBS
         if is_possible(verb.label, kind, rest) and (split == "test" or not is_held_out_action(kind.noun, verb.label))
     ]
+
+
+def choose_verb(
+    rng: np.random.Generator, kind: Kind, labels: list[str], counts: dict[str, int], split: Split
+) -> str | None:
+    """One of the labels, rare ones first; None when there is none."""
     if not labels:
         return None
     # In test archives what training never showed comes up three times as often, so that it can be measured.
@@ -154,6 +188,7 @@ def _choose_verb(rng: np.random.Generator, kind: Kind, rest: Rest, counts: dict[
     return labels[int(rng.choice(len(labels), p=weights / weights.sum()))]
 
 
-def _choose_side(rng: np.random.Generator, x: float) -> Side:
+def choose_side(rng: np.random.Generator, x: float) -> Side:
+    """The hand that acts on something at `x`, mostly the nearer one."""
     share_right = 0.5 if abs(x) < 1 else (0.88 if x > 0 else 0.12)
     return "right" if rng.random() < share_right else "left"

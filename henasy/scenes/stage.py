@@ -11,7 +11,7 @@ from henasy.scenes.hands import SKINS, SLEEVES, Grip, HandPose, Side, build_hand
 from henasy.scenes.kitchen import Room, draw_room, draw_textures, shadow_mesh
 from henasy.scenes.mesh import Part, rotation, translation
 from henasy.scenes.renderer import Body, Renderer
-from henasy.scenes.script import REACH_SHARE, Event, Script
+from henasy.scenes.script import LONGEST_REACH_S, REACH_SHARE, Event, Script
 from henasy.scenes.shapes import KIND_OF, Kind
 
 Matrix = NDArray[np.float64]
@@ -84,7 +84,8 @@ class Stage:
     def poses(self, time_s: float) -> dict[str, Matrix]:
         """(4, 4) body to world of every visible body."""
         row = int(np.searchsorted(self._starts, time_s, side="right")) - 1
-        event = self._script.events[row] if row >= 0 else None
+        table = self._script.table_at(time_s)
+        event = self._script.events[row] if row >= 0 and self._script.events[row].thing in table.things else None
         rests = self._script.start if event is None else event.after
         is_acting = event is not None and time_s < event.end_s
         done = Motion()
@@ -92,9 +93,9 @@ class Stage:
             rests = event.before
             done = _motion_at(event, time_s)
         poses = {"room": np.eye(4)}
-        for index, rest in enumerate(rests):
+        for index in table.things:
             is_target = event is not None and is_acting and index == event.thing
-            poses |= self._thing_poses(index, rest, done if is_target else Motion(), is_target)
+            poses |= self._thing_poses(index, rests[index], done if is_target else Motion(), is_target)
         for side in SIDES:
             poses |= self._hand_poses(side, event, rests, time_s)
         return poses
@@ -191,7 +192,7 @@ def _moves_lid(done: Motion, rest: Rest) -> bool:
 
 def _contact_span(event: Event) -> tuple[float, float]:
     """When the hand touches: all of the action if it holds already or keeps holding."""
-    reach_s = REACH_SHARE * (event.end_s - event.start_s)
+    reach_s = min(REACH_SHARE * (event.end_s - event.start_s), LONGEST_REACH_S)
     starts_held = event.before[event.thing].is_held
     ends_held = event.after[event.thing].is_held
     return event.start_s + (0 if starts_held else reach_s), event.end_s - (0 if ends_held else reach_s)
@@ -199,9 +200,16 @@ def _contact_span(event: Event) -> tuple[float, float]:
 
 def _motion_at(event: Event, time_s: float) -> Motion:
     start_s, end_s = _contact_span(event)
+    contact_s = end_s - start_s
     elapsed_s = min(max(time_s, start_s), end_s) - start_s
-    rest = event.before[event.thing]
-    return motion(event.verb, elapsed_s / (end_s - start_s), rest=rest, outwards=event.outwards, elapsed_s=elapsed_s)
+    return motion(
+        event.verb,
+        elapsed_s / contact_s,
+        rest=event.before[event.thing],
+        outwards=event.outwards,
+        elapsed_s=elapsed_s,
+        contact_s=contact_s,
+    )
 
 
 def _hand_share(event: Event, time_s: float) -> float:
