@@ -116,6 +116,15 @@ class Explanation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClipScore:
+    """One clip under a moment."""
+
+    span: Span
+    score: float
+    """Similarity of the whole query to the clip."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Hit:
     """One search result."""
 
@@ -124,11 +133,18 @@ class Hit:
     score: float
     video: VideoRef
     span: Span
-    """The clip; for videos the best clip."""
+    """The clip; for videos the best clip; for moments the moment itself."""
     entity: Entity | None = None
     """Only when entities were searched."""
     explanation: Explanation | None = None
-    """Only when it was asked for."""
+    """Only when it was asked for; of a moment's best clip."""
+    clips: tuple[ClipScore, ...] = ()
+    """The clips that a moment overlaps, in order of time; empty for other targets."""
+
+    @property
+    def best_clip(self) -> Span:
+        """The clip that an explanation is about: of a moment the best one, else the hit's own."""
+        return max(self.clips, key=lambda clip: clip.score).span if self.clips else self.span
 
 
 @dataclass(frozen=True, kw_only=True)

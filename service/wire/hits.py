@@ -8,6 +8,7 @@ from henasy_api.v1 import types_pb2
 from henasy.index.videos import MetadataValue
 from henasy.search.hits import (
     Box,
+    ClipScore,
     Entity,
     Explanation,
     Hit,
@@ -36,6 +37,9 @@ def hit_to_proto(hit: Hit) -> types_pb2.Hit:
         span=types_pb2.Span(**hit.span._asdict()),
         entity=None if hit.entity is None else entity_to_proto(hit.entity),
         explanation=None if hit.explanation is None else explanation_to_proto(hit.explanation),
+        clips=[
+            types_pb2.ClipScore(span=types_pb2.Span(**clip.span._asdict()), score=clip.score) for clip in hit.clips
+        ],
     )
 
 
@@ -48,6 +52,9 @@ def hit_from_proto(message: types_pb2.Hit) -> Hit:
         span=Span(message.span.start_s, message.span.end_s),
         entity=entity_from_proto(message.entity) if message.HasField("entity") else None,
         explanation=explanation_from_proto(message.explanation) if message.HasField("explanation") else None,
+        clips=tuple(
+            ClipScore(span=Span(clip.span.start_s, clip.span.end_s), score=clip.score) for clip in message.clips
+        ),
     )
 
 

@@ -55,7 +55,7 @@ class HenasySearchServicer(object):
     """Missing associated documentation comment in .proto file."""
 
     def Search(self, request, context):
-        """The clips, videos or entities that a text describes, best first.
+        """The clips, videos, moments or entities that a text describes, best first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

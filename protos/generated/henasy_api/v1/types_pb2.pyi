@@ -155,18 +155,28 @@ class SaliencyFrame(_message.Message):
     values: bytes
     def __init__(self, time_s: _Optional[float] = ..., values: _Optional[bytes] = ...) -> None: ...
 
+class ClipScore(_message.Message):
+    __slots__ = ("span", "score")
+    SPAN_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    span: Span
+    score: float
+    def __init__(self, span: _Optional[_Union[Span, _Mapping]] = ..., score: _Optional[float] = ...) -> None: ...
+
 class Hit(_message.Message):
-    __slots__ = ("rank", "score", "video", "span", "entity", "explanation")
+    __slots__ = ("rank", "score", "video", "span", "entity", "explanation", "clips")
     RANK_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
     VIDEO_FIELD_NUMBER: _ClassVar[int]
     SPAN_FIELD_NUMBER: _ClassVar[int]
     ENTITY_FIELD_NUMBER: _ClassVar[int]
     EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    CLIPS_FIELD_NUMBER: _ClassVar[int]
     rank: int
     score: float
     video: Video
     span: Span
     entity: Entity
     explanation: Explanation
-    def __init__(self, rank: _Optional[int] = ..., score: _Optional[float] = ..., video: _Optional[_Union[Video, _Mapping]] = ..., span: _Optional[_Union[Span, _Mapping]] = ..., entity: _Optional[_Union[Entity, _Mapping]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ...) -> None: ...
+    clips: _containers.RepeatedCompositeFieldContainer[ClipScore]
+    def __init__(self, rank: _Optional[int] = ..., score: _Optional[float] = ..., video: _Optional[_Union[Video, _Mapping]] = ..., span: _Optional[_Union[Span, _Mapping]] = ..., entity: _Optional[_Union[Entity, _Mapping]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., clips: _Optional[_Iterable[_Union[ClipScore, _Mapping]]] = ...) -> None: ...
