@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
+from henasy.text.wording import tag_end
 from henasy.text.words import (
     ADJECTIVE_LIKE,
     ADVERBS,
@@ -24,7 +25,6 @@ from henasy.text.words import (
     verb_of,
 )
 
-_TAG = re.compile(r"\s*#\s*(?:unsure\b\s*|[a-z]\b\s*(?:[a-z]\b\s*)?)", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?|[,;.:!?]")
 _MIN_UNKNOWN_ING = 6
 _SMALL = DETERMINERS | PRONOUNS | AUXILIARIES | ADVERBS | PREPOSITIONS
@@ -61,8 +61,7 @@ def find_phrases(query: str) -> list[Phrase]:
 
 
 def _words(query: str) -> Iterator[_Word]:
-    tag = _TAG.match(query)
-    for found in _WORD.finditer(query, tag.end() if tag else 0):
+    for found in _WORD.finditer(query, tag_end(query)):
         yield _Word(found.group().lower(), found.start(), found.end())
 
 
