@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from henasy.errors import InputError
+from henasy.evaluation.spans import true_iou
 
 DETECTION_TIOUS = (0.1, 0.2, 0.3, 0.4, 0.5)
 """Thresholds of the detection mAP and of its average."""
@@ -43,15 +44,6 @@ class ScoredMoments(NamedTuple):
     def of_class(self, label: int) -> "ScoredMoments":
         """Those of one class, in the same order."""
         return ScoredMoments(*(column[self.label == label] for column in self))
-
-
-def span_overlap(span_s: Floats, others_s: Floats) -> Floats:
-    """(N,) intersection over union of one span (2,) with others (N, 2); 0 where both have no length."""
-    shared = np.minimum(span_s[1], others_s[:, 1]) - np.maximum(span_s[0], others_s[:, 0])
-    shared = np.maximum(shared, 0.0)
-    union = (others_s[:, 1] - others_s[:, 0]) + (span_s[1] - span_s[0]) - shared
-    overlap: Floats = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-    return overlap
 
 
 def average_precisions(
@@ -99,31 +91,38 @@ def found_in_first(truth: Moments, predicted: ScoredMoments, *, multiple: int, t
     several.
     """
     found = np.zeros(len(truth.label), bool)
-    groups: dict[tuple[int, int], list[int]] = {}
-    for row, key in enumerate(zip(truth.clip.tolist(), truth.label.tolist(), strict=True)):
-        groups.setdefault(key, []).append(row)
-    predicted_rows: dict[tuple[int, int], list[int]] = {}
-    for row, key in enumerate(zip(predicted.clip.tolist(), predicted.label.tolist(), strict=True)):
-        predicted_rows.setdefault(key, []).append(row)
-    for key, rows in groups.items():
-        for row in predicted_rows.get(key, [])[: multiple * len(rows)]:
-            found[rows] |= span_overlap(predicted.span_s[row], truth.span_s[rows]) > tiou
+    guessed = _rows_by_clip_and_class(predicted.clip, predicted.label)
+    for key, rows in _rows_by_clip_and_class(truth.clip, truth.label).items():
+        first = guessed.get(key, [])[: multiple * len(rows)]
+        found[rows] = (true_iou(predicted.span_s[first], truth.span_s[rows]) > tiou).any(axis=0)
     return found
 
 
 def _class_precisions(clip: Ints, span_s: Floats, predicted: ScoredMoments, tious: tuple[float, ...]) -> Floats:
     order = np.argsort(-predicted.score, kind="stable")
-    rows_of_clip = {int(number): np.nonzero(clip == number)[0] for number in np.unique(clip)}
     is_right = np.zeros((len(tious), len(order)), bool)
-    is_taken = np.zeros((len(tious), len(clip)), bool)
-    for place, row in enumerate(order):
-        rows = rows_of_clip.get(int(predicted.clip[row]))
-        if rows is None:
-            continue
-        overlap = span_overlap(predicted.span_s[row], span_s[rows])
-        nearest = np.argsort(overlap, kind="stable")[::-1]
+    for number in np.unique(clip):
+        places = np.flatnonzero(predicted.clip[order] == number)
+        overlap = true_iou(predicted.span_s[order[places]], span_s[clip == number])
         for level, tiou in enumerate(tious):
-            free = [choice for choice in nearest if overlap[choice] >= tiou and not is_taken[level, rows[choice]]]
-            if free:
-                is_right[level, place] = is_taken[level, rows[free[0]]] = True
+            is_right[level, places] = _is_right(overlap, tiou)
     return np.array([interpolated_precision(line, len(clip)) for line in is_right])
+
+
+def _is_right(overlap: Floats, tiou: float) -> Bools:
+    """(P,) whether each prediction of one clip, surest first, meets a moment that is still free; overlap (P, G)."""
+    is_right = np.zeros(len(overlap), bool)
+    is_taken = np.zeros(overlap.shape[1], bool)
+    for place, line in enumerate(overlap):
+        # the last of equal ones
+        choice = line.shape[0] - 1 - int(np.where(is_taken, -1.0, line)[::-1].argmax())
+        if line[choice] >= tiou and not is_taken[choice]:
+            is_right[place] = is_taken[choice] = True
+    return is_right
+
+
+def _rows_by_clip_and_class(clip: Ints, label: Ints) -> dict[tuple[int, int], list[int]]:
+    rows: dict[tuple[int, int], list[int]] = {}
+    for row, key in enumerate(zip(clip.tolist(), label.tolist(), strict=True)):
+        rows.setdefault(key, []).append(row)
+    return rows

@@ -14,9 +14,9 @@ from henasy.evaluation.mq import (
     average_precisions,
     found_in_first,
     interpolated_precision,
-    span_overlap,
 )
 from henasy.evaluation.mq_predictions import as_scored, read_predictions
+from henasy.evaluation.spans import true_iou
 
 
 def moments(rows: list[tuple[int, int, float, float]]) -> Moments:
@@ -58,12 +58,6 @@ def test_precision_worked_by_hand() -> None:
     assert interpolated_precision(np.zeros(0, bool), 2) == 0
     # what comes later at a larger recall lifts what came before
     assert interpolated_precision(np.array([False, True, True]), 2) == pytest.approx(2 / 3)
-
-
-def test_overlap_of_spans_without_length_is_zero() -> None:
-    others = np.array([[2.0, 2.0], [0.0, 4.0], [1.0, 2.0], [3.0, 5.0]])
-    np.testing.assert_array_equal(span_overlap(np.array([2.0, 2.0]), others), [0, 0, 0, 0])
-    np.testing.assert_allclose(span_overlap(np.array([1.0, 4.0]), others), [0, 3 / 4, 1 / 3, 1 / 4])
 
 
 def test_a_moment_is_matched_once_and_the_surer_prediction_has_it() -> None:
@@ -116,6 +110,12 @@ def test_no_prediction_at_all_finds_nothing() -> None:
     assert not found_in_first(truth, scored([]), multiple=1, tiou=0.3).any()
 
 
+def test_a_moment_without_length_is_never_found() -> None:
+    truth, predicted = moments([(0, 0, 5, 5)]), scored([(0, 0, 5, 5, 1.0), (0, 0, 4, 6, 0.5)])
+    assert (average_precisions(truth, predicted)[0] == 0).all()
+    assert not found_in_first(truth, predicted, multiple=1, tiou=0.0).any()
+
+
 def test_nothing_annotated_is_refused() -> None:
     with pytest.raises(InputError, match="not one moment is annotated"):
         average_precisions(moments([]), scored([(0, 0, 0, 1, 1.0)]))
@@ -147,7 +147,7 @@ def plain_precision(truth: Moments, predicted: ScoredMoments, label: int, tiou: 
     points = []
     for count, guess in enumerate(guesses, start=1):
         overlaps = {
-            row: span_overlap(predicted.span_s[guess], truth.span_s[row : row + 1])[0]
+            row: true_iou(predicted.span_s[guess : guess + 1], truth.span_s[row : row + 1])[0, 0]
             for row in wanted
             if truth.clip[row] == predicted.clip[guess] and row not in taken
         }
