@@ -30,3 +30,22 @@ EGOMCQ_ROWS = (
     PublishedRow("HENASY", (94.1, 61.3)),
 )
 """Columns: inter, intra."""
+
+# Source: EgoNCE++ README, table "EgoHOIBench". HENASY and HelpingHands have no number there.
+EGOHOI_ROWS = (
+    PublishedRow("EgoVLP", (40.27, 68.6, 30.16)),
+    PublishedRow("EgoVLP++", (56.11, 69.05, 41.63)),
+    PublishedRow("EgoVLPv2", (36.1, 63.4, 26.4)),
+    PublishedRow("EgoVLPv2++", (44.41, 64.1, 32.4)),
+    PublishedRow("LaViLa TSF-B", (46.61, 74.33, 36.85)),
+    PublishedRow("LaViLa++", (80.63, 75.30, 63.17)),
+)
+"""Columns: verb, noun, action. "++" is trained on with EgoNCE++."""
+
+# Source: HENASY (NeurIPS 2024), Table 6: 200 videos of Ego4D with masks of the authors' own, not published; which
+# texts, frames and averages is not said.
+GROUNDING_ROWS = (
+    PublishedRow("HelpingHands", (22.73,)),
+    PublishedRow("HENASY", (41.06,)),
+)
+"""Column: mIoU."""

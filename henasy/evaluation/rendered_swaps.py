@@ -19,6 +19,7 @@ from henasy.evaluation.egohoi import COLUMNS, FILE_NAME, NUM_SWAPS
 from henasy.evaluation.rendered import RenderedClip, read_rendered_clips
 from henasy.evaluation.rendered_archives import TEST_ARCHIVE, cached_archive
 from henasy.evaluation.report import write_text
+from henasy.evaluation.source import AnnotatedVideos
 from henasy.scenes.actions import VERB_OF, VERBS
 from henasy.scenes.combinations import COLOURS
 from henasy.scenes.narrate import indefinite_article
@@ -28,13 +29,6 @@ _TAG = "#C C "
 _SEED = 0
 _ALSO_TRUE = {"shake": {"lift", "put"}, "tilt": {"lift", "put", "turn"}}
 """By verb, verbs that one may truly say of its motion too: what is tilted or shaken is raised and set down again."""
-
-
-class SwapLayout(NamedTuple):
-    """Where the benchmark file of an archive lies."""
-
-    videos: Path
-    annotations: Path
 
 
 class _Parts(NamedTuple):
@@ -56,7 +50,7 @@ class _Parts(NamedTuple):
         return f"{_TAG}{self.third.format(o=f'{article} {named}')}{self.hand}"
 
 
-def swap_layout(archive: Path | None) -> SwapLayout:
+def swap_layout(archive: Path | None) -> AnnotatedVideos:
     """The layout of an archive; None takes the test archive of the cache, rendering it if need be.
 
     It is written under the cache folder, in a folder named by the archive's narrations.
@@ -68,7 +62,7 @@ def swap_layout(archive: Path | None) -> SwapLayout:
     digest = hashlib.sha256((archive / "narrations.csv").read_bytes()).hexdigest()[:16]
     file = cache_folder() / "layouts" / digest / FILE_NAME
     write_swaps(read_rendered_clips(archive), file)
-    return SwapLayout(videos=archive / "videos", annotations=file)
+    return AnnotatedVideos(file, archive / "videos")
 
 
 def write_swaps(clips: Sequence[RenderedClip], path: Path, seed: int = _SEED) -> None:
