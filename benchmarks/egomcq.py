@@ -1,26 +1,15 @@
 """EgoMCQ: one narration, five clips, which one; between videos and within one, beside the papers' rows.
 
 python benchmarks/egomcq.py                                                # rendered scenes, henasy-tiny
-python benchmarks/egomcq.py --annotations FILE --videos DIR --model M
+python benchmarks/egomcq.py --annotations FILE --videos DIR --model M      # LaViLa's own evaluation: --similarity dot
 python benchmarks/egomcq.py --annotations FILE --features VIDEO.npy TEXT.npy
 """
 
-from pathlib import Path
+from source_options import benchmark_command
 
-import click
-from source_options import source_options
+from henasy.evaluation.egomcq_run import EGOMCQ
 
-from henasy.evaluation import egomcq_run
-from henasy.evaluation.report import show_result
-from henasy.evaluation.source import SourceOptions
-
-
-@click.command()
-@source_options
-def main(options: SourceOptions, json_path: Path | None) -> None:
-    """Score EgoMCQ: rendered scenes, the real questions, or embeddings made elsewhere."""
-    show_result(egomcq_run.run(options), ("inter", "intra"), json_path)
-
+main = benchmark_command(EGOMCQ, "Score EgoMCQ: rendered scenes, the real questions, or embeddings made elsewhere.")
 
 if __name__ == "__main__":
     main()

@@ -1,4 +1,4 @@
-"""The command-line options that the retrieval benchmarks share."""
+"""The command-line options that the benchmarks share."""
 
 import functools
 from collections.abc import Callable
@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
+from henasy.evaluation.benchmark import Benchmark, run_benchmark
 from henasy.evaluation.features import Similarity
-from henasy.evaluation.report import reported_errors
+from henasy.evaluation.report import reported_errors, show_result
 from henasy.evaluation.source import SourceOptions
 
 _PATH = click.Path(path_type=Path)
@@ -25,10 +26,11 @@ _OPTIONS = (
         type=click.Choice(("cosine", "dot")),
         default="cosine",
         show_default=True,
-        help="How --features are compared.",
+        help="How embeddings are compared: dot takes them as they are.",
     ),
     click.option("--archive", type=_PATH, help="Rendered archive to use instead of the cached one."),
     click.option("--allow-missing", "is_allowing_missing", is_flag=True, help="Score what there are videos for."),
+    click.option("--no-cache", is_flag=True, help="Encode anew, and keep no embeddings for the next run."),
     click.option("--json", "json_path", type=_PATH, help="Write the numbers here, as fractions."),
 )
 
@@ -48,6 +50,7 @@ def source_options(command: Callable[[SourceOptions, Path | None], None]) -> Cal
         similarity: Similarity,
         archive: Path | None,
         is_allowing_missing: bool,
+        no_cache: bool,
         json_path: Path | None,
     ) -> None:
         options = SourceOptions(
@@ -60,6 +63,7 @@ def source_options(command: Callable[[SourceOptions, Path | None], None]) -> Cal
             similarity=similarity,
             archive=archive,
             is_allowing_missing=is_allowing_missing,
+            is_cached=not no_cache,
         )
         with reported_errors():
             command(options, json_path)
@@ -68,3 +72,12 @@ def source_options(command: Callable[[SourceOptions, Path | None], None]) -> Cal
     for option in reversed(_OPTIONS):
         decorated = option(decorated)
     return decorated
+
+
+def benchmark_command(benchmark: Benchmark, description: str) -> click.Command:
+    """The command of a benchmark that needs no options but the shared ones; `description` is its `--help`."""
+
+    def run(options: SourceOptions, json_path: Path | None) -> None:
+        show_result(run_benchmark(benchmark, options), json_path)
+
+    return click.command(help=description)(source_options(run))

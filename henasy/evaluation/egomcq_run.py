@@ -6,67 +6,48 @@ import numpy as np
 from numpy.typing import NDArray
 
 from henasy.errors import InputError
+from henasy.evaluation.benchmark import Benchmark, Scored
 from henasy.evaluation.egomcq import NUM_CHOICES, EgoMcq, annotation_file, load_egomcq
-from henasy.evaluation.features import check_same_width, compared, load_features
+from henasy.evaluation.features import compared_features, feature_facts
 from henasy.evaluation.multiple_choice import multiple_choice_scores
 from henasy.evaluation.published import EGOMCQ_ROWS
-from henasy.evaluation.report import RENDERED_HEADING, file_digest
-from henasy.evaluation.result import BenchmarkResult
-from henasy.evaluation.source import FeatureSource, SourceOptions, VideoSource, choose_source
-
-TITLE = "EgoMCQ, zero-shot, percent"
+from henasy.evaluation.report import file_digest
+from henasy.evaluation.source import AnnotatedVideos, FeatureSource, VideoSource
 
 
-def run(options: SourceOptions) -> BenchmarkResult:
-    """The result for whatever the command line asks to be scored."""
-    source = choose_source(options)
-    if isinstance(source, FeatureSource):
-        return score_features(source)
-    if isinstance(source, VideoSource):
-        return score_videos(source)
-    # Loads the rendering library, which real footage needs not.
-    from henasy.evaluation.rendered import rendered_layout
-
-    layout = rendered_layout(source.archive)
-    return score_videos(source.as_videos(layout.egomcq, layout.videos))
-
-
-def score_videos(source: VideoSource) -> BenchmarkResult:
-    """The result for the choices of every question, encoded with a model."""
+def score_videos(source: VideoSource) -> Scored:
+    """The scores for the choices of every question, encoded with a model."""
     # Loads torch, which scoring somebody else's features needs not.
     from henasy.evaluation.encoded import encode_annotated
-    from henasy.evaluation.frame_rules import ego4d_rule
+    from henasy.evaluation.frame_rules import EGO4D_FRAMES
 
     annotations = load_egomcq(source.annotations)
     spans, choice_rows = annotations.distinct_spans()
-    encoded = encode_annotated(
-        spans,
-        annotations.texts,
-        ego4d_rule,
-        source,
-    )
+    digest = file_digest(annotation_file(source.annotations))
+    encoded = encode_annotated(spans, annotations.texts, EGO4D_FRAMES, source, digest)
     return score_similarity(
-        source.annotations,
         annotations,
         choice_similarity(encoded.clip[choice_rows], encoded.texts),
         encoded.facts,
         kept=np.all(encoded.is_encoded[choice_rows], axis=1),
-        is_rendered=source.is_rendered,
     )
 
 
-def score_features(source: FeatureSource) -> BenchmarkResult:
-    """The result for embeddings made elsewhere: (questions, 5, d) of the choices and (questions, d) of the texts."""
+def score_features(source: FeatureSource) -> Scored:
+    """The scores for embeddings made elsewhere: (questions, 5, d) of the choices and (questions, d) of the texts."""
     annotations = load_egomcq(source.annotations)
     num_questions = len(annotations.questions)
-    leading = (num_questions, NUM_CHOICES)
-    choices = load_features(source.video_features, leading, rows="a row per question, one per choice")
-    texts = load_features(source.text_features, (num_questions,), rows="a row per question")
-    check_same_width(choices, texts)
-    facts: dict[str, object] = {"features": f"{source.video_features}, {source.text_features}"}
-    facts["similarity"] = source.similarity
-    similarity = choice_similarity(compared(choices, source.similarity), compared(texts, source.similarity))
-    return score_similarity(source.annotations, annotations, similarity, facts)
+    choices, texts = compared_features(
+        source.video_features,
+        (num_questions, NUM_CHOICES),
+        source.text_features,
+        (num_questions,),
+        source.similarity,
+        rows=("a row per question, one per choice", "a row per question"),
+    )
+    facts = feature_facts(source.video_features, source.text_features, source.similarity)
+    facts["annotations sha256"] = file_digest(annotation_file(source.annotations))
+    return score_similarity(annotations, choice_similarity(choices, texts), facts)
 
 
 def choice_similarity(choices: NDArray[np.floating], texts: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -76,23 +57,19 @@ def choice_similarity(choices: NDArray[np.floating], texts: NDArray[np.floating]
 
 
 def score_similarity(
-    path: Path,
     annotations: EgoMcq,
     similarity: NDArray[np.float64],
     facts: dict[str, object],
     *,
     kept: NDArray[np.bool_] | None = None,
-    is_rendered: bool = False,
-) -> BenchmarkResult:
-    """The result for the similarity (Q, 5) of each question's text to its choices.
+) -> Scored:
+    """The scores for the similarity (Q, 5) of each question's text to its choices.
 
     Args:
-        path: where the annotations were read.
         annotations: Q questions.
         similarity: rows outside `kept` are not looked at.
         facts: what fixes the embeddings.
         kept: (Q,) questions whose choices all have an embedding.
-        is_rendered: whether the annotations describe rendered scenes.
     """
     kept = np.ones(len(similarity), bool) if kept is None else kept
     if not kept.any():
@@ -100,16 +77,29 @@ def score_similarity(
     scores = multiple_choice_scores(similarity[kept], annotations.answers[kept], annotations.types[kept])
     facts = {
         **facts,
-        "annotations sha256": file_digest(annotation_file(path)),
+        "scored": f"{int(kept.sum())} of {len(kept)} questions",
         "questions": f"{scores.num_inter} inter, {scores.num_intra} intra",
     }
     if scores.num_tied:
         facts["ties"] = f"{scores.num_tied} questions have equal best choices; the first was taken"
-    if not kept.all():
-        facts["partial"] = f"scored {int(kept.sum())} of {len(kept)} questions: not the whole test set"
-    return BenchmarkResult(
-        heading=RENDERED_HEADING if is_rendered else TITLE if kept.all() else f"{TITLE}; not the whole test set",
-        scores={"inter": scores.inter, "intra": scores.intra},
-        facts=facts,
-        published=() if is_rendered else EGOMCQ_ROWS,
-    )
+    remark = None if kept.all() else "not the whole test set"
+    return Scored(scores={"inter": scores.inter, "intra": scores.intra}, facts=facts, remark=remark)
+
+
+def rendered_files(archive: Path | None) -> AnnotatedVideos:
+    """The questions about a rendered archive."""
+    # Loads the rendering library, which real footage needs not.
+    from henasy.evaluation.rendered import rendered_layout
+
+    layout = rendered_layout(archive)
+    return AnnotatedVideos(layout.egomcq, layout.videos)
+
+
+EGOMCQ = Benchmark(
+    title="EgoMCQ, zero-shot, percent",
+    columns=("inter", "intra"),
+    published=EGOMCQ_ROWS,
+    score_videos=score_videos,
+    score_features=score_features,
+    rendered=rendered_files,
+)

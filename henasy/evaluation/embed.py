@@ -4,7 +4,7 @@ N spans, T frames, D width of the joint space.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from henasy.checkpoint.encoder import Encoder
 from henasy.evaluation.span_frames import RefusedSpans, SpanBatch
 
 Description = NDArray[np.float32]
+Described = Mapping[str, NDArray[Any]]
+"""Arrays whose rows are the spans of a batch, by name."""
 Describe = Callable[[NDArray[np.uint8]], Description]
 """From frames (N, T, H, W, 3) to (N, d)."""
 
@@ -22,6 +24,16 @@ class SpanDescriptions(NamedTuple):
 
     values: dict[str, Description]
     """(N, d) per way; zeros where refused."""
+    is_described: NDArray[np.bool_]
+    """(N,)"""
+    refused: list[RefusedSpans]
+
+
+class SpanArrays(NamedTuple):
+    """Arrays about every span, by name."""
+
+    values: dict[str, NDArray[Any]]
+    """(N, ...) each; zeros where refused; empty when no span could be read."""
     is_described: NDArray[np.bool_]
     """(N,)"""
     refused: list[RefusedSpans]
@@ -42,7 +54,25 @@ def describe_spans(
         num_spans: N.
         on_progress: called with the number of spans done since the last call.
     """
-    parts: dict[str, list[Description]] = {name: [] for name in ways}
+    found = gather_spans(
+        lambda frames: {name: describe(frames) for name, describe in ways.items()},
+        batches,
+        num_spans,
+        on_progress=on_progress,
+    )
+    nothing = np.zeros((num_spans, 0), np.float32)
+    return SpanDescriptions({name: found.values.get(name, nothing) for name in ways}, found.is_described, found.refused)
+
+
+def gather_spans(
+    describe: Callable[[NDArray[np.uint8]], Described],
+    batches: Iterable[SpanBatch | RefusedSpans],
+    num_spans: int,
+    *,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> SpanArrays:
+    """The arrays that one pass makes of every span; arguments as for `describe_spans`."""
+    parts: list[Described] = []
     rows: list[NDArray[np.int64]] = []
     refused = []
     for batch in batches:
@@ -50,15 +80,14 @@ def describe_spans(
             refused.append(batch)
         else:
             rows.append(batch.rows)
-            for name, describe in ways.items():
-                parts[name].append(describe(batch.frames))
+            parts.append(describe(batch.frames))
         on_progress(len(batch.rows))
     described = np.concatenate(rows) if rows else np.zeros(0, np.int64)
     is_described = np.zeros(num_spans, bool)
     is_described[described] = True
-    return SpanDescriptions(
-        {name: _scattered(part, described, num_spans) for name, part in parts.items()}, is_described, refused
-    )
+    names = parts[0] if parts else ()
+    values = {name: _scattered([part[name] for part in parts], described, num_spans) for name in names}
+    return SpanArrays(values, is_described, refused)
 
 
 def encode_frames(encoder: Encoder, frames: NDArray[np.uint8]) -> Description:
@@ -80,10 +109,8 @@ def embed_texts(encoder: Encoder, texts: Sequence[str]) -> Description:
     return encoder.encode_texts(distinct)[[row_of[text] for text in texts]]
 
 
-def _scattered(parts: list[Description], rows: NDArray[np.int64], num_spans: int) -> Description:
-    if not parts:
-        return np.zeros((num_spans, 0), np.float32)
+def _scattered(parts: list[NDArray[Any]], rows: NDArray[np.int64], num_spans: int) -> NDArray[Any]:
     values = np.concatenate(parts)
-    full = np.zeros((num_spans, values.shape[1]), np.float32)
+    full = np.zeros((num_spans, *values.shape[1:]), values.dtype)
     full[rows] = values
     return full

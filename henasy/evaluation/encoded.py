@@ -1,28 +1,36 @@
-"""The embeddings of a benchmark's spans and texts, with the facts that fix them. The one step that needs a model."""
+"""The embeddings of a benchmark's spans and texts, with the facts that fix them. The one step that needs a model.
+
+They are kept in the cache by everything that fixes them: space, number type, kind of device, frame rule, the spans
+and texts that the annotations name, and the video files. Scores are computed anew each time.
+
+N spans, M texts, D width of the joint space, E entities, T frames, K patches.
+"""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from henasy.checkpoint.encoder import Encoder, load_encoder
 from henasy.errors import NotFoundError, VideoError
-from henasy.evaluation.embed import describe_spans, embed_texts, encode_frames
-from henasy.evaluation.frame_rules import FrameRule, Span
+from henasy.evaluation.cached_encoding import EncodedSpans, encoded_spans, encoded_texts
+from henasy.evaluation.features import Similarity
+from henasy.evaluation.frame_rules import FrameSelector, Span
 from henasy.evaluation.source import VideoSource
-from henasy.evaluation.span_frames import RefusedSpans, read_spans
+from henasy.evaluation.span_frames import RefusedSpans
 from henasy.evaluation.video_files import VideoFiles, missing_videos, videos_by_id
 
 _LISTED = 20
 
 
 class Encoded(NamedTuple):
-    """Embeddings in the order of the spans and the texts."""
+    """Embeddings in the order of the spans and the texts; L2-normalised for cosine, as the model gives them for dot."""
 
     clip: NDArray[np.float32]
     """(N, D), zeros where there is none."""
@@ -31,31 +39,67 @@ class Encoded(NamedTuple):
     texts: NDArray[np.float32]
     """(M, D)"""
     facts: dict[str, object]
+    """What fixes the embeddings, for people and for the JSON file."""
+    global_clip: NDArray[np.float32]
+    """(N, D) of the global encoder alone."""
+    entities: NDArray[np.float32]
+    """(N, E, D); E is 0 unless they were asked for, and for a dual encoder."""
+    is_valid: NDArray[np.bool_]
+    """(N, E) whether an entity owns any patch."""
+    assignment: NDArray[np.uint8]
+    """(N, T, K) entity of each patch; (N, 0, 0) where E is 0."""
 
 
-def encode_annotated(spans: Sequence[Span], texts: Sequence[str], rule: FrameRule, source: VideoSource) -> Encoded:
-    """Embeddings of every span and of every text.
+def encode_annotated(
+    spans: Sequence[Span],
+    texts: Sequence[str],
+    selector: FrameSelector,
+    source: VideoSource,
+    annotations: str,
+    *,
+    with_entities: bool = False,
+) -> Encoded:
+    """Embeddings of every span and of every text, from the cache where it has them.
+
+    Args:
+        spans: what to encode.
+        texts: repeated ones are encoded once.
+        selector: which frames stand for a span.
+        source: model and videos, similarity, whether the cache may be used, whether spans may be missing.
+        annotations: sha256 of the annotation files, for the facts.
+        with_entities: whether the entities are wanted too.
 
     Raises:
         NotFoundError: if videos are missing and that is not allowed; the message lists them.
-        VideoError: the same for spans that cannot be read.
+        VideoError: the same for spans that cannot be read, and in any case if not one can.
     """
     found = available_videos(spans, source.videos, is_allowing_missing=source.is_allowing_missing)
     encoder = load_encoder(source.model, device=source.device, num_frames=source.num_frames)
     with progress_bar() as progress:
         task = progress.add_task("encoding", total=len(spans))
-        described = describe_spans(
-            {"clip": partial(encode_frames, encoder)},
-            read_spans(spans, found, rule, encoder.num_frames),
-            len(spans),
+        encoded = encoded_spans(
+            encoder,
+            spans,
+            selector,
+            found,
+            with_entities=with_entities,
+            is_cached=source.is_cached,
+            is_partial_welcome=source.is_allowing_missing,
             on_progress=lambda count: progress.advance(task, count),
         )
-    if described.refused and not source.is_allowing_missing:
-        raise VideoError(f"{_listed(described.refused)}\n--allow-missing scores the rest")
     facts = encoder_facts(source.model, encoder, is_rendered=source.is_rendered)
-    if described.refused:
-        facts["refused"] = _listed(described.refused)
-    return Encoded(described.values["clip"], described.is_described, embed_texts(encoder, texts), facts)
+    facts |= {"similarity": source.similarity, "annotations sha256": annotations}
+    facts |= refusal_facts(encoded.refused, num_spans=len(spans), is_allowed=source.is_allowing_missing)
+    return Encoded(
+        clip=compared_vectors(encoded.clip, source.similarity),
+        is_encoded=encoded.is_encoded,
+        texts=compared_vectors(encoded_texts(encoder, texts, is_cached=source.is_cached), source.similarity),
+        facts=facts,
+        global_clip=compared_vectors(encoded.global_clip, source.similarity),
+        entities=compared_vectors(encoded.entities, source.similarity),
+        is_valid=encoded.is_valid,
+        assignment=encoded.assignment,
+    )
 
 
 def encoder_facts(model: str, encoder: Encoder, *, is_rendered: bool) -> dict[str, object]:
@@ -89,7 +133,31 @@ def available_videos(spans: Sequence[Span], folder: Path, *, is_allowing_missing
     return found
 
 
-def _listed(refused: list[RefusedSpans]) -> str:
+def compared_vectors(vectors: NDArray[np.float32], similarity: Similarity) -> NDArray[np.float32]:
+    """The model's vectors (..., D) as the similarity takes them: of length 1 for cosine, as they are for dot."""
+    if similarity == "dot":
+        return vectors
+    unit: NDArray[np.float32] = F.normalize(torch.from_numpy(vectors), dim=-1).numpy()
+    return unit
+
+
+def refusal_facts(refused: Sequence[RefusedSpans], *, num_spans: int, is_allowed: bool) -> dict[str, object]:
+    """What must be said of spans that cannot be read; nothing where there are none.
+
+    Raises:
+        VideoError: if that is not allowed, or not one of the spans can be read.
+    """
+    if not refused:
+        return {}
+    listed = _listed(refused)
+    if sum(len(part.rows) for part in refused) == num_spans:
+        raise VideoError(f"not one annotated span can be read\n{listed}")
+    if not is_allowed:
+        raise VideoError(f"{listed}\n--allow-missing scores the rest")
+    return {"refused": listed}
+
+
+def _listed(refused: Sequence[RefusedSpans]) -> str:
     lines = [f"{len(part.rows)} spans: {part.reason}" for part in refused]
     rest = [f"and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else []
     return "\n".join([f"{sum(len(part.rows) for part in refused)} spans cannot be read", *lines[:_LISTED], *rest])

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from henasy.errors import InputError, NotFoundError
 from henasy.evaluation.csv_table import TableRow, read_table
+from henasy.evaluation.frame_rules import Span
 from henasy.video.reference_frames import timestamp_s
 
 TEST_FILE = "EPIC_100_retrieval_test.csv"
@@ -47,6 +48,11 @@ class EpicRetrieval:
     """(S,) for each sentence the row of `clips` with its narration id."""
     num_other_wordings: int
     """Sentences whose own narration column differs from that clip's; the published file has 6, shifted by a row."""
+
+    @property
+    def spans(self) -> list[Span]:
+        """The span of every clip."""
+        return [Span(clip.video_id, clip.start_s, clip.stop_s) for clip in self.clips]
 
     @property
     def texts(self) -> list[str]:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from henasy.errors import InputError, NotFoundError
+from henasy.evaluation.report import file_digest
 
 Similarity = Literal["cosine", "dot"]
 
@@ -59,7 +60,40 @@ def compared(features: NDArray[np.float64], similarity: Similarity) -> NDArray[n
     return scaled
 
 
-def check_same_width(videos: NDArray[np.float64], texts: NDArray[np.float64]) -> None:
-    """Refuse embeddings that cannot have come from one model."""
-    if videos.shape[-1] != texts.shape[-1]:
-        raise InputError("features", f"video features are {videos.shape[-1]} wide, text features {texts.shape[-1]}")
+def compared_features(
+    videos: Path,
+    leading_videos: tuple[int, ...],
+    texts: Path,
+    leading_texts: tuple[int, ...],
+    similarity: Similarity,
+    *,
+    rows: tuple[str, str],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Video and text features of one model, whose dot products are the chosen similarity.
+
+    Args:
+        videos: file of the video features.
+        leading_videos: their shape before the width.
+        texts: file of the text features.
+        leading_texts: their shape before the width.
+        similarity: how they are compared.
+        rows: what the rows of each are, for error messages.
+
+    Raises:
+        NotFoundError, InputError: as for `load_features`, and if the widths differ.
+    """
+    found = load_features(videos, leading_videos, rows=rows[0]), load_features(texts, leading_texts, rows=rows[1])
+    if found[0].shape[-1] != found[1].shape[-1]:
+        raise InputError(
+            "features", f"video features are {found[0].shape[-1]} wide, text features {found[1].shape[-1]}"
+        )
+    return compared(found[0], similarity), compared(found[1], similarity)
+
+
+def feature_facts(videos: Path, texts: Path, similarity: Similarity) -> dict[str, object]:
+    """What fixes a result on embeddings made elsewhere; nothing is known of the frames behind them."""
+    return {
+        "features": f"{videos}, {texts}",
+        "features sha256": file_digest(videos, texts),
+        "similarity": similarity,
+    }

@@ -38,6 +38,14 @@ FrameRule = Callable[[Span, VideoFiles, list[VideoInfo], int], tuple[FramePlace,
 """From a span, its video's files and what they say of themselves, and T to T frames."""
 
 
+class FrameSelector(NamedTuple):
+    """A rule under the name that cached embeddings carry."""
+
+    name: str
+    """Must change whenever the rule chooses other frames."""
+    choose: FrameRule
+
+
 def ek100_rule(span: Span, files: VideoFiles, infos: list[VideoInfo], num_frames: int) -> tuple[FramePlace, ...]:
     """EPIC-KITCHENS: timestamps times the video's own rate, LaViLa's frames of that range.
 
@@ -64,3 +72,7 @@ def ego4d_rule(span: Span, files: VideoFiles, infos: list[VideoInfo], num_frames
     lengths = [infos[starts_s.index(start_s)].num_frames for start_s in followers]
     located = locate_in_chunks(frames, lengths, chunk_s=chunk_s)
     return tuple(FramePlace(starts_s.index(frame.chunk_start_s), frame.frame_id) for frame in located)
+
+
+EK100_FRAMES = FrameSelector("ek100-1", ek100_rule)
+EGO4D_FRAMES = FrameSelector("ego4d-1", ego4d_rule)

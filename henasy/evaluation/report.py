@@ -18,6 +18,7 @@ from henasy.evaluation.published import PublishedRow
 from henasy.evaluation.result import BenchmarkResult
 
 RENDERED_HEADING = "rendered scenes, not comparable with the papers"
+_BLOCK_BYTES = 1 << 20
 
 
 def score_table(columns: Sequence[str], run: Sequence[float], published: Sequence[PublishedRow] = ()) -> Table:
@@ -32,11 +33,11 @@ def score_table(columns: Sequence[str], run: Sequence[float], published: Sequenc
     return table
 
 
-def show_result(result: BenchmarkResult, columns: Sequence[str], json_path: Path | None) -> None:
+def show_result(result: BenchmarkResult, json_path: Path | None) -> None:
     """Prints heading, table and what fixes its numbers, one fact a line; writes the JSON file if one is wanted."""
     console = Console()
     console.print(result.heading, style="bold", highlight=False, soft_wrap=True)
-    console.print(score_table(columns, list(result.scores.values()), result.published))
+    console.print(score_table(result.columns, list(result.scores.values()), result.published))
     for name, value in result.facts.items():
         console.print(f"{name}: {value}", style="dim", highlight=False, markup=False, soft_wrap=True)
     if json_path is not None:
@@ -68,7 +69,9 @@ def file_digest(*paths: Path) -> str:
     """sha256 over the bytes of the files, in this order."""
     digest = hashlib.sha256()
     for path in paths:
-        digest.update(path.read_bytes())
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK_BYTES):
+                digest.update(block)
     return digest.hexdigest()
 
 

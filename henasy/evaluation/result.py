@@ -10,6 +10,8 @@ class BenchmarkResult:
     """Scores with what is needed to judge them."""
 
     heading: str
+    columns: tuple[str, ...]
+    """Heads of the table, one per score."""
     scores: dict[str, float]
     """Fractions under the keys of the JSON file."""
     facts: dict[str, object]

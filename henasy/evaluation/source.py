@@ -2,11 +2,19 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from henasy.errors import InputError
 from henasy.evaluation.features import Similarity
 
 SHIPPED_MODEL = "henasy-tiny"
+
+
+class AnnotatedVideos(NamedTuple):
+    """Files in the layout of a benchmark."""
+
+    annotations: Path
+    videos: Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +41,10 @@ class VideoSource:
     """Whether to go on without videos that are missing or cannot be read."""
     is_rendered: bool = False
     """Whether these are rendered scenes."""
+    similarity: Similarity = "cosine"
+    """Whether embeddings are L2-normalised before they are compared."""
+    is_cached: bool = True
+    """Whether embeddings may come from the cache and are kept there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +55,8 @@ class RenderedSource:
     model: str
     device: str
     num_frames: int | None
+    similarity: Similarity = "cosine"
+    is_cached: bool = True
 
     def as_videos(self, annotations: Path, videos: Path) -> VideoSource:
         """The same once the archive's benchmark files are there."""
@@ -54,6 +68,8 @@ class RenderedSource:
             num_frames=self.num_frames,
             is_allowing_missing=False,
             is_rendered=True,
+            similarity=self.similarity,
+            is_cached=self.is_cached,
         )
 
 
@@ -73,6 +89,7 @@ class SourceOptions:
     similarity: Similarity
     archive: Path | None
     is_allowing_missing: bool
+    is_cached: bool = True
 
 
 def choose_source(options: SourceOptions) -> Source:
@@ -91,14 +108,14 @@ def choose_source(options: SourceOptions) -> Source:
             text_features=options.features[1],
             similarity=options.similarity,
         )
-    if options.similarity != "cosine":
-        raise InputError("--similarity", "applies to --features only: the encoders' embeddings are compared by cosine")
     if options.annotations is None and options.videos is None:
         return RenderedSource(
             archive=options.archive,
             model=options.model or SHIPPED_MODEL,
             device=options.device,
             num_frames=options.num_frames,
+            similarity=options.similarity,
+            is_cached=options.is_cached,
         )
     if options.annotations is None or options.videos is None or options.model is None:
         raise InputError("--annotations", "needs --videos and --model beside it, or --features")
@@ -110,6 +127,8 @@ def choose_source(options: SourceOptions) -> Source:
         device=options.device,
         num_frames=options.num_frames,
         is_allowing_missing=options.is_allowing_missing,
+        similarity=options.similarity,
+        is_cached=options.is_cached,
     )
 
 

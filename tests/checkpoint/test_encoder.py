@@ -89,7 +89,7 @@ def test_encode_clips_does_not_depend_on_the_batch(encoder: Encoder, one_thread:
 
 def test_encode_clips_of_nothing_has_no_rows(encoder: Encoder) -> None:
     found = encoder.encode_clips(FRAMES, ROWS[:0])
-    assert [len(part) for part in found] == [0] * 5
+    assert [len(part) for part in found] == [0] * 6
     assert found.clip.shape == (0, encoder.width)
     assert encoder.encode_texts([]).shape == (0, encoder.width)
 

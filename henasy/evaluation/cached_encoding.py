@@ -1,0 +1,164 @@
+"""Raw embeddings of spans and of texts, each computed once and then taken from the cache.
+
+Spans and texts are kept apart, so that other questions about the same clips cost no video. What is kept is not
+normalised: one entry serves every similarity.
+
+N spans, M texts, D width of the joint space, E entities, T frames, K patches.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from henasy.checkpoint.encoder import Encoder
+from henasy.evaluation.embed import Described, SpanArrays, flat_frames, gather_spans
+from henasy.evaluation.embedding_cache import Arrays, load_entry, store_entry
+from henasy.evaluation.frame_rules import FrameSelector, Span
+from henasy.evaluation.span_frames import RefusedSpans, read_spans
+from henasy.evaluation.video_files import VideoFiles
+
+_FORMAT = 1
+"""Must change whenever equal keys would mean other arrays."""
+_IS_ENCODED, _REFUSED, _TEXTS = "is_encoded", "refused", "texts"
+
+
+class EncodedSpans(NamedTuple):
+    """Embeddings of spans as the model gives them, zeros where there are none."""
+
+    clip: NDArray[np.float32]
+    """(N, D)"""
+    global_clip: NDArray[np.float32]
+    """(N, D)"""
+    entities: NDArray[np.float32]
+    """(N, E, D); E is 0 unless they were asked for."""
+    is_valid: NDArray[np.bool_]
+    """(N, E)"""
+    assignment: NDArray[np.uint8]
+    """(N, T, K), or (N, 0, 0) where E is 0."""
+    is_encoded: NDArray[np.bool_]
+    """(N,)"""
+    refused: tuple[RefusedSpans, ...]
+
+
+def encoded_spans(
+    encoder: Encoder,
+    spans: Sequence[Span],
+    selector: FrameSelector,
+    found: Mapping[str, VideoFiles],
+    *,
+    with_entities: bool = False,
+    is_cached: bool = True,
+    is_partial_welcome: bool = False,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> EncodedSpans:
+    """Embeddings of every span, zeros where its frames cannot be had.
+
+    Args:
+        encoder: what encodes.
+        spans: what to encode.
+        selector: which frames stand for a span.
+        found: the files of each video; spans of other videos are refused.
+        with_entities: whether the entities are wanted too.
+        is_cached: whether the cache is read and written.
+        is_partial_welcome: whether an entry in which spans are refused will do; otherwise their files are tried again.
+        on_progress: called with the number of spans done since the last call.
+    """
+    key = span_key(encoder, spans, selector, found) | {"entities": with_entities}
+    arrays = load_entry(key) if is_cached else None
+    if arrays is None or (not is_partial_welcome and not arrays[_IS_ENCODED].all()):
+        batches = read_spans(spans, dict(found), selector.choose, encoder.num_frames)
+        describe = _describe(encoder, with_entities=with_entities)
+        arrays = _packed(gather_spans(describe, batches, len(spans), on_progress=on_progress), encoder)
+        if is_cached:
+            store_entry(key, arrays)
+    return _unpacked(arrays)
+
+
+def encoded_texts(encoder: Encoder, texts: Sequence[str], *, is_cached: bool = True) -> NDArray[np.float32]:
+    """(M, D) embeddings of texts as the model gives them; every distinct one is encoded once."""
+    distinct = list(dict.fromkeys(texts))
+    key = encoder_key(encoder) | {"texts": digest(distinct)}
+    arrays = load_entry(key) if is_cached else None
+    if arrays is None:
+        arrays = {_TEXTS: encoder.encode_texts(distinct, is_normalised=False)}
+        if is_cached:
+            store_entry(key, arrays)
+    row_of = {text: row for row, text in enumerate(distinct)}
+    vectors: NDArray[np.float32] = arrays[_TEXTS][[row_of[text] for text in texts]]
+    return vectors
+
+
+def encoder_key(encoder: Encoder) -> dict[str, object]:
+    """What of an encoder fixes the bits of its embeddings."""
+    return {
+        "format": _FORMAT,
+        "space": encoder.space_id,
+        "frames": encoder.num_frames,
+        "dtype": encoder.dtype,
+        "device": encoder.device.type,
+        "torch": torch.__version__,
+    }
+
+
+def span_key(
+    encoder: Encoder, spans: Sequence[Span], selector: FrameSelector, found: Mapping[str, VideoFiles]
+) -> dict[str, object]:
+    """What fixes everything that can be computed from the frames of these spans with this encoder."""
+    video_ids = sorted({span.video_id for span in spans} & set(found))
+    files = [(video_id, *_file_state(found[video_id])) for video_id in video_ids]
+    return {**encoder_key(encoder), "selector": selector.name, "spans": digest(spans), "videos": digest(files)}
+
+
+def digest(values: Sequence[object]) -> str:
+    """sha256 of a list of JSON values in this order."""
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
+
+
+def _file_state(files: VideoFiles) -> list[tuple[str, int, int]]:
+    """Name, size and time of change of every file: what tells a video from another in its place."""
+    states = [(path.name, path.stat()) for path in files.paths]
+    return [(name, state.st_size, state.st_mtime_ns) for name, state in states]
+
+
+def _describe(encoder: Encoder, *, with_entities: bool) -> Callable[[NDArray[np.uint8]], Described]:
+    names = ("clip", "global_clip", "entities", "is_valid", "assignment")
+
+    def describe(frames: NDArray[np.uint8]) -> Described:
+        encoding = encoder.encode_clips(*flat_frames(frames), is_normalised=False)
+        return {name: getattr(encoding, name) for name in (names if with_entities else names[:2])}
+
+    return describe
+
+
+def _packed(found: SpanArrays, encoder: Encoder) -> Arrays:
+    count = len(found.is_described)
+    blank = np.zeros((count, encoder.width), np.float32)
+    defaults: Arrays = {
+        "clip": blank,
+        "global_clip": blank,
+        "entities": np.zeros((count, 0, encoder.width), np.float32),
+        "is_valid": np.zeros((count, 0), np.bool_),
+        "assignment": np.zeros((count, 0, 0), np.uint8),
+    }
+    refused = json.dumps([(part.rows.tolist(), part.reason) for part in found.refused]).encode()
+    flags = {_IS_ENCODED: found.is_described, _REFUSED: np.frombuffer(refused, np.uint8)}
+    return defaults | found.values | flags
+
+
+def _unpacked(arrays: Arrays) -> EncodedSpans:
+    listed = json.loads(arrays[_REFUSED].tobytes())
+    refused = tuple(RefusedSpans(np.array(rows, np.int64), reason) for rows, reason in listed)
+    return EncodedSpans(
+        clip=arrays["clip"],
+        global_clip=arrays["global_clip"],
+        entities=arrays["entities"],
+        is_valid=arrays["is_valid"],
+        assignment=arrays["assignment"],
+        is_encoded=arrays[_IS_ENCODED],
+        refused=refused,
+    )
