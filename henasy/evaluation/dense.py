@@ -15,9 +15,9 @@ from rich.progress import Progress
 
 from henasy.checkpoint.encoder import Encoder
 from henasy.errors import ConfigError, HenasyError, InputError, VideoError
+from henasy.evaluation.cache_folder import cache_folder
 from henasy.evaluation.dense_cache import DenseCache
 from henasy.evaluation.encoded import progress_bar
-from henasy.evaluation.rendered_archives import cache_folder
 from henasy.video.clips import ClipBatch, read_clips
 from henasy.video.fingerprint import fingerprint
 from henasy.video.plan import ClipPlan

@@ -33,7 +33,7 @@ class NlqQuery(NamedTuple):
     start_s: float
     """On the clip's clock, as is the end."""
     end_s: float
-    """Equal to the start for 341 such questions of the validation set: counted, though no span can answer them."""
+    """Equal to the start for 341 questions of the validation set: counted, though no span can answer them."""
 
 
 @dataclass(frozen=True, kw_only=True)
