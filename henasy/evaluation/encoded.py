@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from henasy.checkpoint.encoder import Encoder, load_encoder
 from henasy.errors import NotFoundError, VideoError
-from henasy.evaluation.cached_encoding import EncodedSpans, encoded_spans, encoded_texts
+from henasy.evaluation.cached_encoding import encoded_spans, encoded_texts
 from henasy.evaluation.features import Similarity
 from henasy.evaluation.frame_rules import FrameSelector, Span
 from henasy.evaluation.source import VideoSource

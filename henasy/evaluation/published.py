@@ -49,3 +49,15 @@ GROUNDING_ROWS = (
     PublishedRow("HENASY", (41.06,)),
 )
 """Column: mIoU."""
+
+# Source: HENASY (NeurIPS 2024), Table 2, features of each model under VSGN; the EgoVLPv2 row is from the README of
+# facebookresearch/EgoVLPv2 EgoMQ, also under VSGN. EgoNCE++ has no number for this task.
+EGOMQ_ROWS = (
+    PublishedRow("SlowFast, VSGN", (None, None, None, None, None, 6.0, 25.2, 46.2)),
+    PublishedRow("EgoVLP, VSGN", (None, None, None, None, None, 11.4, 30.1, 52.0)),
+    PublishedRow("EgoVLPv2, VSGN", (17.58, None, 11.92, None, 6.90, 12.23, None, None)),
+    PublishedRow("LaViLa TSF-B, VSGN", (None, None, None, None, None, 11.3, 27.4, 49.0)),
+    PublishedRow("HelpingHands, re-run, VSGN", (None, None, None, None, None, 11.7, 27.5, 49.0)),
+    PublishedRow("HENASY, VSGN", (None, None, None, None, None, 12.4, 28.3, 51.0)),
+)
+"""Columns: mAP at tIoU 0.1, 0.2, 0.3, 0.4, 0.5, their mean; Rank 1x and Rank 5x at 0.5."""

@@ -1,21 +1,18 @@
-"""How well an encoder's entities cover what the narrations of a rendered archive are about.
+"""How well an encoder's entities cover what the narrations of a rendered archive are about."""
 
-E entities, T frames of a clip.
-"""
-
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from henasy.checkpoint.encoder import Encoder
-from henasy.errors import UnsupportedError, VideoError
-from henasy.evaluation.embed import embed_texts, flat_frames
+from henasy.errors import VideoError
+from henasy.evaluation.encoded_entities import encoded_entities
 from henasy.evaluation.entity_overlap import ClipEntities, OverlapMeasure, ThingIous
+from henasy.evaluation.features import Similarity
 from henasy.evaluation.rendered import RenderedClip
-from henasy.evaluation.rendered_things import Thing, thing_masks, truth_rule, truth_times
-from henasy.evaluation.span_frames import RefusedSpans, read_spans
+from henasy.evaluation.rendered_things import Thing, thing_masks, truth_selector, truth_times
 from henasy.evaluation.video_files import videos_by_id
 from henasy.scenes.archive import read_config
 from henasy.scenes.truth import Truth
@@ -41,50 +38,42 @@ def rendered_overlaps(
     clips: Sequence[RenderedClip],
     naming: Sequence[NameThing],
     *,
+    similarity: Similarity = "cosine",
+    is_cached: bool = False,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> list[list[ThingOverlaps]]:
-    """For each way of naming a thing its overlaps in every clip, clips in the order in which videos are read.
+    """For each way of naming a thing its overlaps in every clip, in the order of the clips.
 
     Raises:
         UnsupportedError: if the encoder has no entities.
         VideoError: if a video of the archive cannot be read.
     """
     things = [[name(clip) for clip in clips] for name in naming]
-    texts = [embed_texts(encoder, [thing.text for thing in of_kind]) for of_kind in things]
     config = read_config(archive)
+    encoded = encoded_entities(
+        encoder,
+        [clip.span for clip in clips],
+        [thing.text for of_kind in things for thing in of_kind],
+        truth_selector(config),
+        videos_by_id(archive / "videos"),
+        similarity=similarity,
+        is_cached=is_cached,
+        on_progress=on_progress,
+    )
+    if encoded.refused:
+        raise VideoError(f"{archive}: {encoded.refused[0].reason}")
+    texts = encoded.texts.reshape(len(naming), len(clips), -1)
     measure = OverlapMeasure(encoder.spec, encoder.grid, (config.height_px, config.width_px))
     frames = np.arange(encoder.num_frames)
     found: list[list[ThingOverlaps]] = [[] for _ in naming]
     truth: Truth | None = None
-    for row, entities in clip_entities(encoder, archive, clips, on_progress=on_progress):
-        clip = clips[row]
+    for row, (clip, entities) in enumerate(zip(clips, encoded.clips, strict=True)):
+        assert entities is not None
         if truth is None or truth.video_uid != clip.span.video_id:
             truth = Truth.open(archive, clip.span.video_id)
         times_s = truth_times(clip.span, encoder.num_frames, config)
         for kind, of_kind in enumerate(things):
-            masks = thing_masks(truth, clip, of_kind[row], times_s)
-            chosen = entities.chosen_by(texts[kind][row])
-            ious = measure.ious(entities, masks, frames)
+            ious = measure.ious(entities, thing_masks(truth, clip, of_kind[row], times_s), frames)
+            chosen = entities.chosen_by(texts[kind, row])
             found[kind].append(ThingOverlaps(of_kind[row], clip, entities, chosen, ious))
     return found
-
-
-def clip_entities(
-    encoder: Encoder, archive: Path, clips: Sequence[RenderedClip], *, on_progress: Callable[[int], None]
-) -> Iterator[tuple[int, ClipEntities]]:
-    """The entities of every clip with its row, from the frames whose truth is known.
-
-    Raises:
-        UnsupportedError, VideoError: as `rendered_overlaps`.
-    """
-    if encoder.num_entities == 0:
-        raise UnsupportedError(f"an encoder of kind {encoder.kind} has no entities, hence no masks")
-    rule, spans = truth_rule(read_config(archive)), [clip.span for clip in clips]
-    for batch in read_spans(spans, videos_by_id(archive / "videos"), rule, encoder.num_frames):
-        if isinstance(batch, RefusedSpans):
-            raise VideoError(f"{archive}: {batch.reason}")
-        encoding = encoder.encode_clips(*flat_frames(batch.frames))
-        for position, row in enumerate(batch.rows.tolist()):
-            columns = (encoding.entities, encoding.is_valid, encoding.assignment)
-            yield row, ClipEntities(*(column[position] for column in columns))
-        on_progress(len(batch.rows))

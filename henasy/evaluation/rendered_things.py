@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from henasy.evaluation.frame_rules import FramePlace, FrameRule, Span
+from henasy.evaluation.frame_rules import FramePlace, FrameSelector, Span
 from henasy.evaluation.rendered import RenderedClip
 from henasy.evaluation.video_files import VideoFiles
 from henasy.scenes.archive import ArchiveConfig
@@ -63,11 +63,11 @@ def truth_times(span: Span, num_frames: int, config: ArchiveConfig) -> NDArray[n
     return times_s
 
 
-def truth_rule(config: ArchiveConfig) -> FrameRule:
+def truth_selector(config: ArchiveConfig) -> FrameSelector:
     """The frames on screen at `truth_times`, so that picture and mask show the same instant."""
 
-    def rule(span: Span, files: VideoFiles, infos: list[VideoInfo], num_frames: int) -> tuple[FramePlace, ...]:
+    def choose(span: Span, files: VideoFiles, infos: list[VideoInfo], num_frames: int) -> tuple[FramePlace, ...]:
         times_s = truth_times(span, num_frames, config)
         return tuple(FramePlace(0, int(time_s * config.fps + 1e-9)) for time_s in times_s)
 
-    return rule
+    return FrameSelector(f"truth-1-{config.truth_fps:g}-{config.fps:g}", choose)

@@ -1,0 +1,78 @@
+"""Visual grounding: the IoU of the mask that a noun or a verb phrase chooses, beside the best one and one by lot.
+
+python benchmarks/grounding.py                                             # rendered scenes, henasy-tiny
+python benchmarks/grounding.py --annotations MASKS.json --videos DIR --model M
+
+MASKS.json is a list of {"video", "time_s", "noun" or "phrase", "segmentation": COCO run-length code}; see
+henasy/evaluation/mask_annotations.py.
+"""
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+from source_options import source_options
+
+from henasy.evaluation import grounding_run
+from henasy.evaluation.grounding import GroundingScore
+from henasy.evaluation.grounding_run import GroundingResult
+from henasy.evaluation.intervals import Estimate
+from henasy.evaluation.report import write_json
+from henasy.evaluation.source import SourceOptions
+
+COLUMNS = {
+    "text_chosen": "text's\nentity",
+    "gain": "better than\nby lot by",
+    "by_lot": "entity\nby lot",
+    "oracle": "best\nentity",
+    "ceiling": "ceiling of\nthe grid",
+}
+
+
+@click.command()
+@source_options
+def main(options: SourceOptions, json_path: Path | None) -> None:
+    """Score the masks that texts choose: rendered scenes, or masks made by hand."""
+    result = grounding_run.run(options)
+    show(Console(), result)
+    if json_path is not None:
+        write_json(json_path, numbers(result), result.facts)
+
+
+def show(console: Console, result: GroundingResult) -> None:
+    """Prints heading, tables and what fixes their numbers."""
+    console.print(result.heading, style="bold", highlight=False, soft_wrap=True)
+    table = Table("mIoU %", *COLUMNS.values())
+    for column in table.columns[1:]:
+        column.justify, column.no_wrap = "right", True
+    for row in result.published:
+        table.add_row(row.method, f"{row.values[0]:.1f}", style="dim")
+    for kind, score in result.rows.items():
+        table.add_row(kind, *_cells(score), style="bold")
+    console.print(table)
+    rests = {
+        f"{kind} rests on": f"{score.num_frames} frames of {score.num_labels} labels in {score.num_videos} videos"
+        for kind, score in result.rows.items()
+    }
+    for name, value in {**rests, **result.facts}.items():
+        console.print(f"{name}: {value}", style="dim", highlight=False, markup=False, soft_wrap=True)
+
+
+def numbers(result: GroundingResult) -> dict[str, float]:
+    """The scores by kind, column and end of the interval, as fractions."""
+    return {
+        f"{kind}/{name}{end}": value
+        for kind, score in result.rows.items()
+        for name in COLUMNS
+        for end, value in zip(("", "/low", "/high"), getattr(score, name), strict=True)
+    }
+
+
+def _cells(score: GroundingScore) -> list[str]:
+    estimates: dict[str, Estimate] = {name: getattr(score, name) for name in COLUMNS}
+    return [f"{100 * value.mean:.1f}\n[{100 * value.low:.1f},{100 * value.high:.1f}]" for value in estimates.values()]
+
+
+if __name__ == "__main__":
+    main()
