@@ -240,6 +240,26 @@ class Encoder:
                 embeddings[rows] = finish(self._model.encode_text(batch))
         return embeddings
 
+    @torch.inference_mode()
+    def encode_text_tokens(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
+        """Of each text its tokens (L, D) in the joint space, not normalised; the last, the end token, is its embedding.
+
+        The start token, which has seen nothing, is left out; so is what is beyond `max_text_tokens`.
+
+        Raises:
+            UnsupportedError: the checkpoint has no tokenizer.
+        """
+        tokens = self._require_tokenizer().encode_batch(texts)
+        lengths = np.minimum(self.num_text_tokens(texts), tokens.shape[1])
+        found = [np.zeros((0, self.width), np.float32)] * len(texts)
+        for rows in _by_length(lengths):
+            batch = torch.from_numpy(tokens[rows, : lengths[rows].max()]).to(self.device)
+            with self._precision():
+                embeddings = _raw(self._model.encode_text_tokens(batch))
+            for row, values in zip(rows.tolist(), embeddings, strict=True):
+                found[row] = values[1 : lengths[row]]
+        return found
+
     def _encode(self, clips: Tensor, finish: _Finish) -> ClipEncoding:
         model = self._model
         if isinstance(model, DualEncoder):

@@ -65,6 +65,11 @@ class DualEncoder(nn.Module):
         features = self.text_features(tokens[:, : int(ends.max()) + 1])
         return features[torch.arange(len(tokens), device=tokens.device), ends] @ self.text_projection
 
+    def encode_text_tokens(self, tokens: Tensor) -> Tensor:
+        """(N, L, D) every token of (N, L) in the joint space; that of the end token is the text's embedding."""
+        self._check(tokens)
+        return self.text_features(tokens) @ self.text_projection
+
     def text_features(self, tokens: Tensor) -> Tensor:
         """(N, L, text width) features of every token after the final norm."""
         x = self.token_embedding(tokens) + self.positional_embedding[: tokens.shape[1]]

@@ -102,3 +102,7 @@ class Henasy(nn.Module):
     def encode_text(self, tokens: Tensor) -> Tensor:
         """(N, J) text embeddings of the frozen text tower, not normalised."""
         return self.dual.encode_text(tokens)
+
+    def encode_text_tokens(self, tokens: Tensor) -> Tensor:
+        """(N, L, J) every token in the joint space, not normalised."""
+        return self.dual.encode_text_tokens(tokens)
