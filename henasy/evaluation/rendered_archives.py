@@ -13,6 +13,8 @@ from henasy.scenes.script import Split
 TEST_ARCHIVE = ArchiveConfig(seed=7001, num_videos=20, video_s=120.0, width_px=228, height_px=128, fps=8, split="test")
 TRAIN_ARCHIVE = replace(TEST_ARCHIVE, seed=7002, split="train")
 """Only for the baselines that learn; models are trained on archives of other seeds."""
+VALIDATION_ARCHIVE = replace(TEST_ARCHIVE, seed=3000, num_videos=15)
+"""To choose settings by; henasy-tiny's training was judged on it too."""
 LONG_TEST_ARCHIVE = replace(TEST_ARCHIVE, seed=7003, num_videos=6, video_s=600.0, truth_fps=1, longest_action_s=60.0)
 LONG_TRAIN_ARCHIVE = replace(LONG_TEST_ARCHIVE, seed=7004, split="train")
 """For the thresholds and heads that are fitted before the test archive is looked at."""
