@@ -6,11 +6,13 @@ Two layouts are read: Ego4D's own `moments_{train,val}.json` (videos, clips, ann
 Source: PROTOCOLS section 3.5; EGO4D/episodic-memory MQ/Convert_annotation.py.
 """
 
-from dataclasses import dataclass
+from collections.abc import Container
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from henasy.errors import AnnotationError
 from henasy.evaluation.frame_rules import Span
@@ -20,8 +22,10 @@ from henasy.evaluation.mq import Moments
 FLAT_FILE = "clip_annotations.json"
 CLASSES_FILE = "moment_classes_idx.json"
 BACKGROUND = "Background"
-_SLACK_S = 0.5
-"""How far a moment may reach past its clip: annotated ends are frame times, clips often end on the full second."""
+_PAST_END_S = 2.0
+"""How far a moment may reach past its clip: Ego4D's clips and videos differ by up to 1.9 s."""
+_BEFORE_START_S = 0.1
+"""Some published clips start up to 0.04 s before their video, which is taken for its start."""
 
 
 class Moment(NamedTuple):
@@ -71,15 +75,29 @@ class EgoMq:
         """The classes that occur, sorted."""
         return tuple(sorted({moment.label for clip in self.clips for moment in clip.moments}))
 
+    def per_clip(self, classes: tuple[str, ...]) -> list[tuple[NDArray[np.float64], NDArray[np.int64]]]:
+        """Of each clip the spans (n, 2) in its seconds and the classes (n,) as they stand in `classes`."""
+        number_of = {label: number for number, label in enumerate(classes)}
+        return [
+            (
+                np.array([moment[1:] for moment in clip.moments], np.float64).reshape(-1, 2),
+                np.array([number_of[moment.label] for moment in clip.moments], np.int64),
+            )
+            for clip in self.clips
+        ]
+
     def moments(self, classes: tuple[str, ...]) -> Moments:
         """All moments as numbers: clips as they stand here, classes as they stand in `classes`."""
-        number_of = {label: number for number, label in enumerate(classes)}
-        rows = [(number, moment) for number, clip in enumerate(self.clips) for moment in clip.moments]
+        parts = self.per_clip(classes)
         return Moments(
-            np.array([number for number, _ in rows], np.int64),
-            np.array([number_of[moment.label] for _, moment in rows], np.int64),
-            np.array([(moment.start_s, moment.end_s) for _, moment in rows], np.float64).reshape(-1, 2),
+            np.repeat(np.arange(len(parts)), [len(labels) for _, labels in parts]),
+            np.concatenate([labels for _, labels in parts]),
+            np.concatenate([spans for spans, _ in parts]),
         )
+
+    def among(self, clip_uids: Container[str]) -> "EgoMq":
+        """The same with these clips alone."""
+        return replace(self, clips=tuple(clip for clip in self.clips if clip.clip_uid in clip_uids))
 
 
 def load_egomq(path: Path, split: str, classes: tuple[str, ...] | None = None) -> EgoMq:
@@ -174,16 +192,17 @@ def _flat_clip(clip_uid: str, clip: JsonRecord) -> MomentClip:
 
 def _moment(label: JsonRecord, clip_s: float | None) -> Moment:
     start_s, end_s = _ordered(label, "start_time", "end_time")
-    if clip_s is not None and end_s > clip_s + _SLACK_S:
-        raise label.error("end_time", f"at most {clip_s:g}, the length of the clip (and {_SLACK_S:g} s)")
+    if clip_s is not None and end_s > clip_s + _PAST_END_S:
+        raise label.error("end_time", f"at most {clip_s:g}, the length of the clip (and {_PAST_END_S:g} s)")
     return Moment(label.text("label"), start_s, end_s)
 
 
 def _ordered(record: JsonRecord, start: str, end: str) -> tuple[float, float]:
     """The seconds of a start and an end, which may be equal: such a moment counts, though nothing can find it."""
     start_s, end_s = record.number(start), record.number(end)
-    if start_s < 0:
+    if start_s < -_BEFORE_START_S:
         raise record.error(start, "at least 0")
+    start_s = max(start_s, 0.0)
     if end_s < start_s:
         raise record.error(end, f"at least {start} {start_s:g}")
     return start_s, end_s

@@ -19,6 +19,9 @@ from henasy.evaluation.json_record import JsonRecord, is_number, read_json_recor
 from henasy.evaluation.mq import ScoredMoments
 from henasy.evaluation.report import write_text
 
+DETECTION_FILE = "detections_postNMS.json"
+RETRIEVAL_FILE = "retreival_postNMS.json"
+"""Spelt as the reference spells it."""
 _LISTED = 10
 
 
@@ -46,7 +49,7 @@ class PredictionFile:
 
 
 def read_predictions(path: Path, classes: tuple[str, ...] | None) -> PredictionFile:
-    """The predictions of a file, for its `results` or for its `detection` and `retrieval`.
+    """The predictions of a file, its `results` or its `detection` and `retrieval`, or of a folder with two files.
 
     Args:
         path: what to read.
@@ -56,13 +59,28 @@ def read_predictions(path: Path, classes: tuple[str, ...] | None) -> PredictionF
         NotFoundError: there is no such file.
         AnnotationError: it has another layout, a label that is no class, or a number out of range; it names the place.
     """
-    content = read_json_record(path)
     allowed = None if classes is None else frozenset(classes)
+    if path.is_dir():
+        files = [read_json_record(file) for file in prediction_files(path)]
+        detection, retrieval = (_predictions(file.record("results"), allowed) for file in files)
+        return PredictionFile(detection=detection, retrieval=retrieval)
+    content = read_json_record(path)
     if "results" in content:
         both = _predictions(content.record("results"), allowed)
         return PredictionFile(detection=both, retrieval=both)
     detection, retrieval = (_predictions(content.record(name), allowed) for name in ("detection", "retrieval"))
     return PredictionFile(detection=detection, retrieval=retrieval)
+
+
+def prediction_files(path: Path) -> tuple[Path, ...]:
+    """The file itself, or the two of a folder, that for detection first."""
+    return (path / DETECTION_FILE, path / RETRIEVAL_FILE) if path.is_dir() else (path,)
+
+
+def write_prediction_files(folder: Path, predictions: PredictionFile) -> None:
+    """The two files of the public evaluators, by the names they look for."""
+    write_predictions(folder / DETECTION_FILE, predictions.detection)
+    write_predictions(folder / RETRIEVAL_FILE, predictions.retrieval)
 
 
 def write_predictions(path: Path, predictions: Mapping[str, list[PredictedMoment]]) -> None:

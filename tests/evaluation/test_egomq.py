@@ -102,7 +102,7 @@ LABEL = [*CLIP, "annotations", 0, "labels", 0]
         ([*LABEL, "start_time"], None, "lacks 'start_time'"),
         ([*LABEL, "start_time"], -1, "start_time is -1, must be at least 0"),
         ([*LABEL, "end_time"], 0.5, "end_time is 0.5, must be at least start_time 1"),
-        ([*LABEL, "end_time"], 481, "end_time is 481, must be at most 480"),
+        ([*LABEL, "end_time"], 483, "end_time is 483, must be at most 480"),
         ([*LABEL, "end_time"], "5", "end_time is '5', must be a finite number"),
         ([*LABEL, "end_time"], True, "must be a finite number"),
         ([*LABEL, "label"], "", "label is '', must be a non-blank text"),
