@@ -24,7 +24,7 @@ from henasy.scenes.archive import read_config, video_path
 
 Json = dict[str, Any]
 
-_COLUMNS = ("video_uid", "clip_start", "clip_end", "noun", "colour", "verb_label", "verb_phrase")
+_COLUMNS = ("video_uid", "clip_start", "clip_end", "clip_text", "noun", "colour", "verb_label", "verb_phrase", "hand")
 _STATE = "Objects: State of an object"
 _PLACE = "Place: Where did I put X?"
 _BEFORE = "Objects: Where is object X before / after event Y?"
@@ -65,6 +65,10 @@ class Action(NamedTuple):
     """Label of its row in the verb taxonomy"""
     phrase: str
     """The action without its subject: "stirring the mug with a spoon" """
+    hand: str
+    """left or right"""
+    text: str
+    """The narration"""
 
 
 class _Query(NamedTuple):
@@ -249,5 +253,5 @@ def _action(row: TableRow) -> Action:
         raise row.error("clip_end", f"after clip_start {start_s}")
     if row.text("verb_label") not in _QUESTIONS:
         raise row.error("verb_label", f"one of {sorted(_QUESTIONS)}")
-    texts = (row.text(column) for column in ("noun", "colour", "verb_label", "verb_phrase"))
+    texts = (row.text(column) for column in ("noun", "colour", "verb_label", "verb_phrase", "hand", "clip_text"))
     return Action(row.text("video_uid"), start_s, end_s, *texts)

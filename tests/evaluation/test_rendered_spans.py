@@ -20,12 +20,12 @@ from henasy.evaluation.video_files import videos_by_id
 from henasy.scenes.archive import ArchiveConfig, write_archive
 
 ACTIONS = [
-    Action("a", 1.0, 3.0, "mug", "red", "put", "putting down the mug"),
-    Action("a", 4.0, 44.5, "mug", "red", "stir", "stirring the mug with a spoon"),
-    Action("a", 50.0, 51.0, "mug", "blue", "stir", "mixing the mug with a spoon"),
-    Action("a", 52.0, 53.0, "jar", "red", "open", "uncovering the jar"),
-    Action("a", 54.0, 55.0, "jar", "red", "open", "opening the jar"),
-    Action("b", 0.5, 1.0, "mug", "red", "put", "placing the mug on the worktop"),
+    Action("a", 1.0, 3.0, "mug", "red", "put", "putting down the mug", "left", ""),
+    Action("a", 4.0, 44.5, "mug", "red", "stir", "stirring the mug with a spoon", "left", ""),
+    Action("a", 50.0, 51.0, "mug", "blue", "stir", "mixing the mug with a spoon", "left", ""),
+    Action("a", 52.0, 53.0, "jar", "red", "open", "uncovering the jar", "left", ""),
+    Action("a", 54.0, 55.0, "jar", "red", "open", "opening the jar", "left", ""),
+    Action("b", 0.5, 1.0, "mug", "red", "put", "placing the mug on the worktop", "left", ""),
 ]
 LENGTHS = {"a": 60.0, "b": 5.0}
 
@@ -132,7 +132,9 @@ def read_actions_of(config: ArchiveConfig) -> list[Action]:
     for event in script.events:
         thing = script.things[event.thing]
         phrase = f"{event.verb} the {thing.kind.noun}"
-        actions.append(Action("v", event.start_s, event.end_s, thing.kind.noun, thing.colour, event.verb, phrase))
+        actions.append(
+            Action("v", event.start_s, event.end_s, thing.kind.noun, thing.colour, event.verb, phrase, event.side, "")
+        )
     return actions
 
 

@@ -1,0 +1,40 @@
+"""Clips and vectors of named videos as an index holds them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from henasy.errors import InputError, NotFoundError
+from henasy.evaluation.moment_baselines import DenseClips
+from henasy.index.reader import Index
+
+_LISTED = 10
+
+
+def indexed_clips(index: Index, uids: Sequence[str]) -> dict[str, DenseClips]:
+    """By uid, the clips of the video whose file has that name, whatever its folder and suffix.
+
+    Raises:
+        NotFoundError: a video is not in the index, or none of its clips could be read.
+        InputError: two videos of the index have the same name.
+    """
+    ids: dict[str, str] = {}
+    for record in index.videos:
+        name = Path(record.path).stem
+        if name in ids and name in uids:
+            raise InputError("index", f"{index.root}: two videos are named {name!r}")
+        ids[name] = record.video_id
+    missing = [uid for uid in uids if uid not in ids or not len(index.rows_of_video(ids[uid]))]
+    if missing:
+        raise NotFoundError(
+            f"{index.root}: {len(missing)} of {len(uids)} videos have no clip in it: {missing[:_LISTED]}"
+        )
+    clips = {}
+    for uid in uids:
+        rows = index.rows_of_video(ids[uid])
+        numbers = np.arange(rows.start, rows.stop)
+        columns = index.clips(numbers)
+        vectors = index.clip_vectors(numbers).astype(np.float32)
+        clips[uid] = DenseClips(columns.start_s, columns.end_s, vectors)
+    return clips
