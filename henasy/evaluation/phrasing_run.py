@@ -1,0 +1,137 @@
+"""The comparison of ways to put a query, from annotations and a model to its rows."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from henasy.errors import InputError
+from henasy.evaluation.egohoi import annotation_file as egohoi_file
+from henasy.evaluation.egohoi import load_egohoi
+from henasy.evaluation.egomcq import annotation_file as egomcq_file
+from henasy.evaluation.egomcq import load_egomcq
+from henasy.evaluation.phrasing import QuestionSet, WayRow, evidence_rows, wording_rows
+from henasy.evaluation.phrasing_questions import question_pairs, question_sets
+from henasy.evaluation.query_forms import as_order, as_sentence
+from henasy.evaluation.query_scores import ClipVectors, query_texts
+from henasy.evaluation.report import RENDERED_HEADING, file_digest
+from henasy.evaluation.source import RenderedSource, VideoSource
+
+TITLE = "ways to put a query, percent; weights chosen on every second video, judged on the others"
+ORDER = "order, "
+_FORMS: tuple[Callable[[str], str], ...] = (as_sentence, as_order)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhrasingResult:
+    """The rows with what is needed to judge them."""
+
+    heading: str
+    rows: tuple[WayRow, ...]
+    facts: dict[str, object]
+
+
+class _Measured(NamedTuple):
+    """Questions of some videos with their cosines, typed as sentences and as orders."""
+
+    sentences: list[QuestionSet]
+    orders: list[QuestionSet]
+    has_entities: bool
+    has_global: bool
+    facts: dict[str, object]
+
+    def of_videos(self, videos: set[str]) -> "_Measured":
+        """The questions of some of the videos."""
+        return self._replace(sentences=_only(self.sentences, videos), orders=_only(self.orders, videos))
+
+
+def run_rendered(source: RenderedSource, validation: Path | None) -> PhrasingResult:
+    """The rows for a rendered archive, with weights chosen on another.
+
+    Args:
+        source: the archive to judge by; without one, the cached test archive.
+        validation: the archive to choose by; None takes the cached one.
+    """
+    # Loads the rendering library, which real footage needs not.
+    from henasy.evaluation.rendered import rendered_layout
+    from henasy.evaluation.rendered_archives import VALIDATION_ARCHIVE, cached_archive
+    from henasy.evaluation.rendered_swaps import swap_layout
+
+    def measured(archive: Path | None) -> _Measured:
+        layout = rendered_layout(archive)
+        return _measured(source.as_videos(layout.egomcq, layout.videos), swap_layout(archive).annotations)
+
+    chosen_by = measured(cached_archive(VALIDATION_ARCHIVE) if validation is None else validation)
+    return _result(RENDERED_HEADING, chosen_by, measured(source.archive))
+
+
+def run_annotated(source: VideoSource, swaps: Path | None) -> PhrasingResult:
+    """The rows for EgoMCQ's questions, and EgoHOIBench's where its file is given.
+
+    Every second video, in the order of their names, is for choosing; a question belongs to the video of its answer.
+
+    Raises:
+        InputError: all questions are about one video.
+    """
+    measured = _measured(source, swaps)
+    videos = sorted({str(video) for questions in measured.sentences for video in questions.videos})
+    if len(videos) < 2:
+        raise InputError("videos", f"all questions are about {len(videos)} video, at least 2 are needed")
+    return _result(TITLE, measured.of_videos(set(videos[::2])), measured.of_videos(set(videos[1::2])))
+
+
+def _measured(source: VideoSource, swaps: Path | None) -> _Measured:
+    # Loads torch, which nothing else here needs.
+    from henasy.evaluation.encoded import encode_annotated
+    from henasy.evaluation.frame_rules import EGO4D_FRAMES
+
+    files = [egomcq_file(source.annotations), *([] if swaps is None else [egohoi_file(swaps)])]
+    asked = question_pairs(load_egomcq(source.annotations), None if swaps is None else load_egohoi(swaps))
+    typed = [query_texts([form(text) for text in asked.narrations]) for form in _FORMS]
+    every_text = [text for queries in typed for text in queries.texts]
+    encoded = encode_annotated(asked.spans, every_text, EGO4D_FRAMES, source, file_digest(*files), with_entities=True)
+    clips = ClipVectors(encoded.clip, encoded.global_clip, encoded.entities, encoded.is_valid)
+    parts = np.split(encoded.texts, np.cumsum([len(queries.texts) for queries in typed])[:-1])
+    sentences, orders = (
+        question_sets(asked.pairs, queries, vectors, clips, encoded.is_encoded)
+        for queries, vectors in zip(typed, parts, strict=True)
+    )
+    return _Measured(
+        sentences,
+        orders,
+        has_entities=bool(encoded.is_valid.any()),
+        has_global=not np.array_equal(encoded.clip, encoded.global_clip),
+        facts=encoded.facts,
+    )
+
+
+def _result(heading: str, chosen_by: _Measured, judged_by: _Measured) -> PhrasingResult:
+    rows = [
+        *wording_rows(judged_by.sentences),
+        *wording_rows(judged_by.orders, ORDER),
+        *evidence_rows(
+            chosen_by.sentences,
+            judged_by.sentences,
+            has_entities=judged_by.has_entities,
+            has_global=judged_by.has_global,
+        ),
+    ]
+    facts = {
+        **judged_by.facts,
+        "judged on": _counts(judged_by.sentences),
+        "weights chosen on": f"{_counts(chosen_by.sentences)} of other videos, annotations "
+        f"{str(chosen_by.facts['annotations sha256'])[:16]}",
+        "intervals": "95 %, paired, bootstrap over whole videos, 10,000 resamples, seed 0",
+    }
+    return PhrasingResult(heading=heading, rows=tuple(rows), facts=facts)
+
+
+def _only(sets: Sequence[QuestionSet], videos: set[str]) -> list[QuestionSet]:
+    chosen = (questions.only(np.isin(questions.videos, list(videos))) for questions in sets)
+    return [questions for questions in chosen if len(questions.answers)]
+
+
+def _counts(sets: Sequence[QuestionSet]) -> str:
+    return ", ".join(f"{len(questions.answers)} {questions.kind}" for questions in sets)
