@@ -278,5 +278,6 @@ def _cache_root(encoder: Encoder, rule: DenseRule) -> Path:
 
 def _cache_name(window: Window) -> str:
     """32 hexadecimal digits of the video's content and the window in it."""
-    bounds = f"{window.start_s!r}-{window.end_s!r}"
+    start_s, end_s = _bounds(window)
+    bounds = f"{start_s:.3f}-{end_s:.3f}"
     return hashlib.blake2b(f"{fingerprint(window.path)}:{bounds}".encode(), digest_size=16).hexdigest()
