@@ -24,7 +24,8 @@ def score_videos(source: VideoSource) -> Scored:
 
     annotations = load_epic_retrieval(source.annotations)
     digest = file_digest(*annotation_files(source.annotations))
-    encoded = encode_annotated(annotations.spans, annotations.texts, EK100_FRAMES, source, digest)
+    spans = [clip.span for clip in annotations.clips]
+    encoded = encode_annotated(spans, annotations.texts, EK100_FRAMES, source, digest)
     similarity = encoded.clip.astype(np.float64) @ encoded.texts.astype(np.float64).T
     return score_similarity(annotations, similarity, encoded.facts, kept_clips=encoded.is_encoded)
 

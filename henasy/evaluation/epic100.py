@@ -37,6 +37,11 @@ class EpicClip:
     verb_class: int
     noun_classes: tuple[int, ...]
 
+    @property
+    def span(self) -> Span:
+        """What of its video it is."""
+        return Span(self.video_id, self.start_s, self.stop_s)
+
 
 @dataclass(frozen=True, kw_only=True)
 class EpicRetrieval:
@@ -48,11 +53,6 @@ class EpicRetrieval:
     """(S,) for each sentence the row of `clips` with its narration id."""
     num_other_wordings: int
     """Sentences whose own narration column differs from that clip's; the published file has 6, shifted by a row."""
-
-    @property
-    def spans(self) -> list[Span]:
-        """The span of every clip."""
-        return [Span(clip.video_id, clip.start_s, clip.stop_s) for clip in self.clips]
 
     @property
     def texts(self) -> list[str]:
@@ -72,18 +72,29 @@ def load_epic_retrieval(folder: Path) -> EpicRetrieval:
     Source: PROTOCOLS section 3.2.
     """
     test_file, sentence_file = annotation_files(folder)
-    rows = read_table(test_file, _CLIP_COLUMNS)
-    row_of: dict[str, int] = {}
-    for index, row in enumerate(rows):
-        if row_of.setdefault(row.text("narration_id"), index) != index:
-            raise row.error("narration_id", "different in every row")
-    clips = tuple(_clip(row) for row in rows)
+    clips = read_epic_clips(test_file)
+    row_of = {clip.narration_id: row for row, clip in enumerate(clips)}
     sentences = read_table(sentence_file, ("narration_id", "narration"))
     sentence_rows = np.array([_clip_row(sentence, row_of) for sentence in sentences], np.int64)
     num_other = sum(
         sentence["narration"] != clips[row].narration for sentence, row in zip(sentences, sentence_rows, strict=True)
     )
     return EpicRetrieval(clips=clips, sentence_rows=sentence_rows, num_other_wordings=num_other)
+
+
+def read_epic_clips(path: Path) -> tuple[EpicClip, ...]:
+    """The clips of a file in the layout of `EPIC_100_validation.csv`, in its order.
+
+    Raises:
+        NotFoundError: if the file is missing.
+        AnnotationError: if a column is missing, a value is out of range, or a narration id is repeated.
+    """
+    rows = read_table(path, _CLIP_COLUMNS)
+    row_of: dict[str, int] = {}
+    for index, row in enumerate(rows):
+        if row_of.setdefault(row.text("narration_id"), index) != index:
+            raise row.error("narration_id", "different in every row")
+    return tuple(_clip(row) for row in rows)
 
 
 def annotation_files(folder: Path) -> tuple[Path, Path]:

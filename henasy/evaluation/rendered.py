@@ -18,6 +18,7 @@ from henasy.evaluation.cache_folder import cache_folder
 from henasy.evaluation.csv_table import TableRow, read_table
 from henasy.evaluation.egomcq import NUM_CHOICES
 from henasy.evaluation.epic100 import SENTENCE_FILE, TEST_FILE
+from henasy.evaluation.epic100_actions import TRAIN_SENTENCE_FILE
 from henasy.evaluation.frame_rules import Span
 from henasy.evaluation.multiple_choice import INTER, INTRA
 from henasy.evaluation.rendered_archives import TEST_ARCHIVE, cached_archive
@@ -55,6 +56,7 @@ _EPIC_HEADER = [
     "all_nouns",
     "all_noun_classes",
 ]
+_TRAIN_HEADER = ("narration_id", "narration", "verb_class", "noun_classes", "verb", "nouns")
 _WEARER_TAG = "#C C "
 _SEED = 0
 
@@ -99,7 +101,7 @@ def rendered_layout(archive: Path | None) -> RenderedLayout:
 
 
 def write_layouts(archive: Path, cache: Path) -> RenderedLayout:
-    """The archive's narrations as `egomcq.json` and as EK100's two CSV files; equal archives give equal files.
+    """The archive's narrations as `egomcq.json` and as EK100's CSV files; equal archives give equal files.
 
     Raises:
         NotFoundError, AnnotationError: if the archive's narrations are missing or not of its format.
@@ -112,6 +114,7 @@ def write_layouts(archive: Path, cache: Path) -> RenderedLayout:
     write_text(folder / TEST_FILE, _csv_text(_EPIC_HEADER, test_rows))
     sentences = [(test_rows[row][0], _untagged(clips[row].text)) for row in sentence_clips(clips)]
     write_text(folder / SENTENCE_FILE, _csv_text(("narration_id", "narration"), sentences))
+    write_text(folder / TRAIN_SENTENCE_FILE, _csv_text(_TRAIN_HEADER, _train_sentences(clips)))
     return RenderedLayout(videos=archive / "videos", egomcq=folder / "egomcq.json", epic_annotations=folder)
 
 
@@ -214,6 +217,17 @@ def _epic_row(row: int, clip: RenderedClip) -> list[object]:
     nouns = list(clip.noun_classes)
     names = [f"P01_{row}", "P01", clip.span.video_id, start, start, stop, "", "", _untagged(clip.text)]
     return [*names, clip.verb, clip.verb_class, clip.noun, nouns[0], [clip.noun], nouns]
+
+
+def _train_sentences(clips: Sequence[RenderedClip]) -> list[list[object]]:
+    """The archive's own wordings, since no other archive has its classes."""
+    first_of_text: dict[str, int] = {}
+    for row, clip in enumerate(clips):
+        first_of_text.setdefault(_untagged(clip.text), row)
+    return [
+        [f"P01_{row}", text, clips[row].verb_class, list(clips[row].noun_classes), clips[row].verb, [clips[row].noun]]
+        for text, row in first_of_text.items()
+    ]
 
 
 def _untagged(text: str) -> str:

@@ -1,0 +1,133 @@
+"""EK100 zero-shot action recognition from annotations and embeddings to a result.
+
+A clip is classified by the action whose text is closest. A verb's score is that of its closest action, and a noun's
+likewise: no temperature has to be chosen, as a sum of probabilities would need, and the verb of the best action is
+always the best verb.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from henasy.errors import InputError
+from henasy.evaluation.benchmark import Benchmark, Scored
+from henasy.evaluation.class_texts import class_texts, class_vectors
+from henasy.evaluation.classification import best_of_groups, target_ranks, top_k_accuracy
+from henasy.evaluation.epic100_actions import (
+    PUBLISHED_DIGEST,
+    TRAIN_FILE,
+    EpicActions,
+    action_files,
+    label_digest,
+    load_epic_actions,
+)
+from henasy.evaluation.features import compared_features, feature_facts
+from henasy.evaluation.published import EK100_CLS_ROWS
+from henasy.evaluation.report import file_digest
+from henasy.evaluation.source import AnnotatedVideos, FeatureSource, VideoSource
+
+
+def score_videos(source: VideoSource) -> Scored:
+    """The scores for the annotated clips of videos, encoded with a model."""
+    # Loads torch, which scoring somebody else's features needs not.
+    from henasy.evaluation.encoded import encode_annotated
+    from henasy.evaluation.frame_rules import EK100_FRAMES
+
+    actions = load_epic_actions(source.annotations)
+    texts = class_texts(actions.texts_of)
+    digest = file_digest(*action_files(source.annotations))
+    spans = [clip.span for clip in actions.clips]
+    encoded = encode_annotated(spans, texts.texts, EK100_FRAMES, source, digest)
+    classes = class_vectors(encoded.texts, texts.owners, source.similarity)
+    similarity = encoded.clip.astype(np.float64) @ classes.T
+    return score_similarity(source.annotations, actions, similarity, encoded.facts, kept=encoded.is_encoded)
+
+
+def score_features(source: FeatureSource) -> Scored:
+    """The scores for embeddings made elsewhere: one row per clip of the test file, one per class in their order."""
+    actions = load_epic_actions(source.annotations)
+    clips, classes = compared_features(
+        source.video_features,
+        (len(actions.clips),),
+        source.text_features,
+        (len(actions.classes),),
+        source.similarity,
+        rows=("a row per clip of the test file", "a row per class, sorted by 'verb:noun' as a string"),
+    )
+    facts = feature_facts(source.video_features, source.text_features, source.similarity)
+    facts["annotations sha256"] = file_digest(*action_files(source.annotations))
+    return score_similarity(source.annotations, actions, clips @ classes.T, facts)
+
+
+def score_similarity(
+    folder: Path,
+    actions: EpicActions,
+    similarity: NDArray[np.float64],
+    facts: dict[str, object],
+    *,
+    kept: NDArray[np.bool_] | None = None,
+) -> Scored:
+    """The scores for a similarity matrix.
+
+    Args:
+        folder: where the annotations were read.
+        actions: N clips and C classes.
+        similarity: (N, C); rows outside `kept` are not looked at.
+        facts: what fixes the embeddings.
+        kept: (N,) clips that have an embedding.
+    """
+    kept = np.ones(len(similarity), bool) if kept is None else kept
+    if not kept.any():
+        raise InputError("videos", "not one annotated clip could be read")
+    similarity, targets = similarity[kept], actions.targets[kept]
+    scores: dict[str, float] = {}
+    for name, groups in (
+        ("action", np.arange(len(actions.classes))),
+        ("verb", actions.verb_groups),
+        ("noun", actions.noun_groups),
+    ):
+        ranks = target_ranks(best_of_groups(similarity, groups), groups[targets])
+        scores |= {f"{name}_top1": top_k_accuracy(ranks, 1), f"{name}_top5": top_k_accuracy(ranks, 5)}
+    return Scored(
+        scores=scores, facts={**facts, **_facts(folder, actions, kept)}, remark=_remark(folder, actions, kept)
+    )
+
+
+def _facts(folder: Path, actions: EpicActions, kept: NDArray[np.bool_]) -> dict[str, object]:
+    verbs, nouns = int(actions.verb_groups.max()) + 1, int(actions.noun_groups.max()) + 1
+    files = action_files(folder)
+    return {
+        "classes": f"{len(actions.classes)} actions of {verbs} verbs and {nouns} nouns",
+        "class texts": f"{sum(map(len, actions.texts_of))} wordings from {files.train.name} and {files.test.name}",
+        "verbs and nouns": "scored by their closest action",
+        "scored": f"{int(kept.sum())} of {len(kept)} clips",
+    }
+
+
+def _remark(folder: Path, actions: EpicActions, kept: NDArray[np.bool_]) -> str | None:
+    if label_digest(actions) != PUBLISHED_DIGEST:
+        return "not the published test set"
+    if not kept.all():
+        return "not the whole test set"
+    is_reference = action_files(folder).train.name == TRAIN_FILE
+    return None if is_reference else f"class texts without {TRAIN_FILE}"
+
+
+def rendered_files(archive: Path | None) -> AnnotatedVideos:
+    """The action recognition test set of a rendered archive."""
+    # Loads the rendering library, which real footage needs not.
+    from henasy.evaluation.rendered import rendered_layout
+
+    layout = rendered_layout(archive)
+    return AnnotatedVideos(layout.epic_annotations, layout.videos)
+
+
+EK100_CLS = Benchmark(
+    title="EK100 action recognition, zero-shot, percent",
+    columns=("action top-1", "action top-5", "verb top-1", "verb top-5", "noun top-1", "noun top-5"),
+    published=EK100_CLS_ROWS,
+    score_videos=score_videos,
+    score_features=score_features,
+    rendered=rendered_files,
+)
