@@ -82,8 +82,12 @@ def query_texts(queries: Sequence[str]) -> QueryTexts:
     def row(text: str) -> int:
         return row_of.setdefault(text, len(row_of))
 
+    num_texts = {wording: max(len(texts_of(query, wording)) for query in queries) for wording in Wording}
     wordings = {
-        wording: np.array([[row(text) for text in texts_of(query, wording)] for query in queries], np.int64)
+        wording: np.array(
+            [[row(text) for text in _filled(texts_of(query, wording), num_texts[wording])] for query in queries],
+            np.int64,
+        )
         for wording in Wording
     }
     found = [find_phrases(query) for query in queries]
@@ -152,6 +156,11 @@ def _mean_known(values: NDArray[np.float64], is_known: NDArray[np.bool_]) -> NDA
     count = is_known.sum(axis=-1)
     total = np.where(is_known, values, 0.0).sum(axis=-1)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _filled(texts: tuple[str, ...], count: int) -> tuple[str, ...]:
+    """A text that stands alone, repeated: the mean stays the same."""
+    return texts if len(texts) == count else texts * count
 
 
 def _padded(rows: list[list[int]]) -> NDArray[np.int64]:
