@@ -49,6 +49,13 @@ def main() -> None:
 @click.option("--size", type=_Size(), default="456x256", show_default=True)
 @click.option("--fps", type=int, default=10, show_default=True)
 @click.option("--truth-fps", type=int, default=4, show_default=True, help="Times per second with masks.")
+@click.option(
+    "--longest-action",
+    "longest_action_s",
+    type=float,
+    metavar="SECONDS",
+    help="Actions of half a second to this, at a table that is laid anew now and then; else of 1.5 to 3.4 s at one.",
+)
 @click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Processes at a time.")
 def render(
     folder: Path,
@@ -59,6 +66,7 @@ def render(
     size: tuple[int, int],
     fps: int,
     truth_fps: int,
+    longest_action_s: float | None,
     workers: int,
 ) -> None:
     """Renders what is missing of the archive in FOLDER; the same command goes on after a stop."""
@@ -72,6 +80,7 @@ def render(
             fps=fps,
             split=split,
             truth_fps=truth_fps,
+            longest_action_s=longest_action_s,
         )
         _render(config, folder, workers)
 
