@@ -52,6 +52,8 @@ _BATCHES_IN_ENCODING = 2
 """Batches of one lane that are with encoders: a lone lane keeps two busy, and none waits for the driver."""
 _MAX_FRAME_BYTES = 320 * 570 * 3
 """The largest frame that leaves a decoder, 16:9 with a short side of 320 px."""
+_TOKEN_HINT = "; a cluster that asks for a token (`ray start` sets one up) needs RAY_AUTH_MODE=token here too"
+"""Ray's own message does not say why it was turned away."""
 _POLL_S = 0.5
 _BATCH_CLIPS = {"cpu": 16, "cuda": 64}
 
@@ -174,7 +176,8 @@ class RayWorkers:
                     **quiet,
                 )
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise ConfigError(f"address {self._address or 'local'}: Ray does not start: {error}") from error
+            hint = "" if self._address is None else _TOKEN_HINT
+            raise ConfigError(f"address {self._address or 'local'}: Ray does not start: {error}{hint}") from error
         self._has_begun_ray = True
 
     def _store_bytes(self) -> int:
