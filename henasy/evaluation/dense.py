@@ -36,6 +36,11 @@ class DenseRule(Protocol):
         """What tells this rule from any other; part of a cached file's name."""
         ...
 
+    @property
+    def said(self) -> str:
+        """The rule in words, for a result's facts."""
+        ...
+
     def spans(self, duration_s: float, num_frames: int) -> NDArray[np.float64]:
         """(N, 2) seconds from the window's start, in order of time; T frames are taken from each."""
         ...
@@ -52,6 +57,11 @@ class PlanRule:
     def name(self) -> str:
         """See `DenseRule`."""
         return f"plan-{self.window_s:g}-{self.stride_s:g}"
+
+    @property
+    def said(self) -> str:
+        """See `DenseRule`."""
+        return f"clips of {self.window_s:g} s, one every {self.stride_s:g} s, as an index has them"
 
     def spans(self, duration_s: float, num_frames: int) -> NDArray[np.float64]:
         """The clips of `ClipPlan`, tail included."""
@@ -78,6 +88,11 @@ class RateRule:
     def name(self) -> str:
         """See `DenseRule`."""
         return f"rate-{self.features_per_s:g}"
+
+    @property
+    def said(self) -> str:
+        """See `DenseRule`."""
+        return f"{self.features_per_s:g} a second, side by side, as EgoVLP's"
 
     def spans(self, duration_s: float, num_frames: int) -> NDArray[np.float64]:
         """Neighbouring spans of equal length; a window too short for one is one span."""

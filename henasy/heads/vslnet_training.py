@@ -44,9 +44,13 @@ class Lesson(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class VslNetTraining:
-    """How a head is trained; the defaults are EgoNLQ's baseline but for the number of steps."""
+    """How a head is trained.
 
-    num_positions: int = 128
+    By default as EgoVLPv2 trains it on EgoNLQ (README of its EgoNLQ folder): 256 positions, batches of 32, a peak rate of
+    1e-3, 50 rounds of the 11,291 training questions.
+    """
+
+    num_positions: int = 256
     """Positions of a clip."""
     hidden: int = 128
     """Width of the head."""
@@ -54,7 +58,7 @@ class VslNetTraining:
     """Of the highlight in the loss."""
     train: TrainConfig = field(
         default_factory=lambda: TrainConfig(
-            num_steps=12_000,
+            num_steps=17_650,
             batch_size=32,
             learning_rate=1e-3,
             min_learning_rate_ratio=0.02,

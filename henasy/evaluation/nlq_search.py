@@ -1,0 +1,42 @@
+"""EgoNLQ's questions put to the project's moment search, with nothing trained for them."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from henasy.checkpoint.encoder import Encoder
+from henasy.evaluation.egonlq import NlqQuery
+from henasy.evaluation.nlq_features import NlqFeatures
+from henasy.evaluation.nlq_predictions import Predictions
+from henasy.search.moments import MomentRule, find_moments
+from henasy.text.wording import Wording, mean_direction, texts_of
+
+NUM_SPANS = 5
+MAX_IOU = 0.5
+"""How much answers to one question may overlap: R@5 rewards near misses on either side, unlike a list of hits."""
+
+
+def search_moments(
+    queries: Sequence[NlqQuery], features: Mapping[str, NlqFeatures], encoder: Encoder, wording: Wording
+) -> Predictions:
+    """At most five spans for every question, best first.
+
+    Args:
+        queries: questions about clips that have features.
+        features: L2-normalised embeddings of the encoder's space.
+        encoder: of the texts.
+        wording: how a question is put to it.
+    """
+    rule = MomentRule(max_moments=NUM_SPANS, max_iou=MAX_IOU)
+    texts = [texts_of(query.text or "", wording) for query in queries]
+    vectors = encoder.encode_texts([text for each in texts for text in each])
+    found: Predictions = {}
+    first = 0
+    for query, each in zip(queries, texts, strict=True):
+        vector = mean_direction(vectors[first : first + len(each)])
+        first += len(each)
+        clip = features[query.key.clip_uid]
+        scores = (clip.features @ vector).astype(np.float64)
+        moments = find_moments(clip.spans[:, 0], clip.spans[:, 1], scores, vectors=clip.features, rule=rule)
+        found[query.key] = moments.spans
+    return found
