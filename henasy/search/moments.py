@@ -1,0 +1,271 @@
+"""Moments of one video: spans with sub-stride ends, from how well each of its clips fits a text. numpy alone.
+
+A clip's score is, about, the background's level plus a gain times the share of the clip that the moment covers. So a
+moment ends where the scores cross a level between its background and its own height, and that crossing, between the
+centres of two clips, is finer than the stride. Scores by a text are noisy within a long action, while its clips look
+alike; with `vectors`, likeness to the moment found so far counts beside the text, and the moment is found again.
+
+N clips, D width, M moments, n clips of a stretch.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from henasy.errors import ConfigError, InputError
+
+ENTITY_WEIGHT = 0.5
+"""Of the best entity, beside the clip's 1; measured on rendered archives (docs/benchmarks.md)."""
+_ROUNDS = 2
+_FIRST_REACH = 128
+_MIN_CONTEXT = 4
+_SHORTEST_SHARE = 0.25
+"""No moment is shorter than this share of a clip: nothing measured could tell."""
+
+
+class Moments(NamedTuple):
+    """Spans found in one video, best first."""
+
+    spans: NDArray[np.float64]
+    """(M, 2) start and end in seconds."""
+    scores: NDArray[np.float64]
+    """(M,) the score of each one's best clip."""
+    peaks: NDArray[np.int64]
+    """(M,) the best clip of each, counted as the scores are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MomentRule:
+    """How moments are cut out of scores."""
+
+    max_moments: int = 10
+    """At most so many are found."""
+    max_iou: float = 0.0
+    """A span that overlaps a better one by more than this (intersection over union) is left out; 0 gives disjoint spans."""
+    level: float = 0.6
+    """Where a moment ends between its background (0) and its own height (1)."""
+    likeness: float = 0.6
+    """Weight of how much a clip resembles the moment; the rest is the text's. Counts only where vectors are given."""
+    context_s: float = 60.0
+    """How far around a moment its background is looked at."""
+
+    def __post_init__(self) -> None:
+        if self.max_moments < 1:
+            raise ConfigError(f"max_moments is {self.max_moments}, must be at least 1")
+        for name, low, high in (("max_iou", 0.0, 1.0), ("level", 0.05, 0.95), ("likeness", 0.0, 1.0)):
+            if not low <= getattr(self, name) <= high:
+                raise ConfigError(f"{name} is {getattr(self, name)}, must be from {low:g} to {high:g}")
+        if not (np.isfinite(self.context_s) and self.context_s > 0):
+            raise ConfigError(f"context_s is {self.context_s}, must be a number of seconds above 0")
+
+
+class _Clips(NamedTuple):
+    """What moments are made of."""
+
+    starts_s: NDArray[np.float64]
+    ends_s: NDArray[np.float64]
+    centres_s: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    vectors: NDArray[np.float32] | None
+
+    def take(self, first: int, stop: int) -> "_Clips":
+        """Neighbouring clips."""
+        return _Clips(*(None if column is None else column[first:stop] for column in self))
+
+
+class _Run(NamedTuple):
+    """Neighbouring clips that belong to a moment, and how high every clip of their stretch stands (0 = its end)."""
+
+    first: int
+    last: int
+    heights: NDArray[np.float64]
+
+
+def clip_evidence(
+    clip_scores: NDArray[np.float32], entity_scores: NDArray[np.float32] | None = None
+) -> NDArray[np.float64]:
+    """(N,) the scores that moments are found from.
+
+    Args:
+        clip_scores: (N,) cosine of the text and each clip.
+        entity_scores: (N, E) cosine of the text and each entity, -inf for entities without patches; None or E = 0
+            leaves the clips alone.
+    """
+    clips = np.asarray(clip_scores, np.float64)
+    if entity_scores is None or not entity_scores.shape[1]:
+        return clips
+    best = np.asarray(entity_scores, np.float64).max(axis=1)
+    # A clip without any entity says what its own vector says.
+    best = np.where(np.isfinite(best), best, clips)
+    weighted: NDArray[np.float64] = (clips + ENTITY_WEIGHT * best) / (1 + ENTITY_WEIGHT)
+    return weighted
+
+
+def find_moments(
+    starts_s: NDArray[np.float64],
+    ends_s: NDArray[np.float64],
+    scores: NDArray[np.float64],
+    *,
+    vectors: NDArray[np.float32] | None = None,
+    rule: MomentRule = MomentRule(),  # noqa: B008  # frozen
+) -> Moments:
+    """The best spans of one video for one text, best first.
+
+    Each begins at the best clip that no better moment overlaps. A shift of all times shifts the spans; scores that are
+    scaled or shifted together leave them where they are.
+
+    Args:
+        starts_s: (N,) starts of the clips, ascending.
+        ends_s: (N,) their ends; clips may overlap, leave gaps, and differ in length.
+        scores: (N,) how well each fits the text, higher is better; see `clip_evidence`.
+        vectors: (N, D) the clips' embeddings, of any length above 0.
+        rule: how many, and how they are cut.
+
+    Raises:
+        InputError: arrays of different lengths, values that are not finite, clips out of order or without length.
+    """
+    clips = _checked(starts_s, ends_s, scores, vectors)
+    spans: list[tuple[float, float]] = []
+    peaks: list[int] = []
+    is_open = np.ones(len(clips.scores), np.bool_)
+    for peak in np.argsort(-clips.scores, kind="stable").tolist():
+        if len(peaks) == rule.max_moments:
+            break
+        if not is_open[peak]:
+            continue
+        span = _span_around(clips, peak, rule)
+        if rule.max_iou == 0:
+            span = _clear_of(spans, span, float(clips.centres_s[peak]))
+        is_open &= ~_is_under(clips, span, rule)
+        is_open[peak] = False
+        if all(_iou(span, better) <= rule.max_iou for better in spans):
+            spans.append(span)
+            peaks.append(peak)
+    rows = np.array(peaks, np.int64)
+    return Moments(np.array(spans, np.float64).reshape(-1, 2), clips.scores[rows], rows)
+
+
+def _checked(
+    starts_s: NDArray[np.float64],
+    ends_s: NDArray[np.float64],
+    scores: NDArray[np.float64],
+    vectors: NDArray[np.float32] | None,
+) -> _Clips:
+    columns = {"starts_s": starts_s, "ends_s": ends_s, "scores": scores}
+    checked = {name: np.asarray(column, np.float64) for name, column in columns.items()}
+    for name, column in checked.items():
+        if column.shape != (len(checked["starts_s"]),):
+            raise InputError(name, f"has shape {column.shape}, needed is ({len(checked['starts_s'])},)")
+        if not np.isfinite(column).all():
+            raise InputError(name, f"clip {int(np.argmin(np.isfinite(column)))} is not finite")
+    if not (checked["ends_s"] > checked["starts_s"]).all():
+        raise InputError("ends_s", f"clip {int(np.argmin(ends_s > starts_s))} does not end after its start")
+    centres_s = (checked["starts_s"] + checked["ends_s"]) / 2
+    if not (np.diff(centres_s) > 0).all():
+        raise InputError("starts_s", "clips must be in the order of time, each once")
+    return _Clips(**checked, centres_s=centres_s, vectors=None if vectors is None else _unit(vectors, len(centres_s)))
+
+
+def _unit(vectors: NDArray[np.float32], num_clips: int) -> NDArray[np.float32]:
+    vectors = np.asarray(vectors, np.float32)
+    if vectors.ndim != 2 or len(vectors) != num_clips:
+        raise InputError("vectors", f"have shape {vectors.shape}, needed is ({num_clips}, D)")
+    norms = np.linalg.norm(vectors, axis=1)
+    if not (np.isfinite(norms) & (norms > 0)).all():
+        raise InputError("vectors", "must be finite and longer than 0")
+    return vectors / norms[:, None]
+
+
+def _span_around(clips: _Clips, peak: int, rule: MomentRule) -> tuple[float, float]:
+    """The moment that a clip belongs to, looking as far as it reaches."""
+    reach = _FIRST_REACH
+    while True:
+        first, stop = max(0, peak - reach), min(len(clips.scores), peak + reach + 1)
+        stretch = clips.take(first, stop)
+        run = _run_around(stretch, peak - first, rule)
+        is_cut = (run.first == 0 and first > 0) or (run.last == stop - first - 1 and stop < len(clips.scores))
+        if not is_cut:
+            return _ends(stretch, run)
+        reach *= 2
+
+
+def _run_around(clips: _Clips, peak: int, rule: MomentRule) -> _Run:
+    """The clips around a peak that stand above the level, found again with what was found before."""
+    run = _Run(peak, peak, clips.scores)
+    for _ in range(_ROUNDS):
+        heights = _heights(clips, run, rule) - rule.level
+        first = last = peak
+        while last + 1 < len(heights) and heights[last + 1] > 0:
+            last += 1
+        while first > 0 and heights[first - 1] > 0:
+            first -= 1
+        run = _Run(first, last, heights)
+    return run
+
+
+def _heights(clips: _Clips, run: _Run, rule: MomentRule) -> NDArray[np.float64]:
+    """(n,) where clips stand between the background of a run, 0, and its mean, 1."""
+    is_context = _context(clips, run, rule.context_s)
+    by_text = _scaled(clips.scores, run, is_context)
+    if clips.vectors is None or rule.likeness == 0:
+        return by_text
+    alike = clips.vectors @ clips.vectors[run.first : run.last + 1].mean(axis=0)
+    return (1 - rule.likeness) * by_text + rule.likeness * _scaled(alike.astype(np.float64), run, is_context)
+
+
+def _context(clips: _Clips, run: _Run, context_s: float) -> NDArray[np.bool_]:
+    """(n,) clips near a run that share no time with it."""
+    start_s, end_s = clips.starts_s[run.first], clips.ends_s[run.last]
+    is_near = (clips.centres_s > start_s - context_s) & (clips.centres_s < end_s + context_s)
+    is_apart: NDArray[np.bool_] = (clips.ends_s <= start_s) | (clips.starts_s >= end_s)
+    return is_near & is_apart
+
+
+def _scaled(values: NDArray[np.float64], run: _Run, is_context: NDArray[np.bool_]) -> NDArray[np.float64]:
+    has_context = np.count_nonzero(is_context) >= _MIN_CONTEXT
+    background = float(np.median(values[is_context]) if has_context else values.min())
+    height = float(values[run.first : run.last + 1].mean()) - background
+    # Everything alike, or a peak below its surroundings: nothing tells the clips apart.
+    return (values - background) / height if height > 0 else np.ones(len(values))
+
+
+def _ends(clips: _Clips, run: _Run) -> tuple[float, float]:
+    """Where the heights cross 0 on both sides of a run."""
+    start_s, end_s = float(clips.starts_s[run.first]), float(clips.ends_s[run.last])
+    if run.first > 0:
+        start_s = _crossing(clips, run.heights, run.first, run.first - 1)
+    if run.last < len(run.heights) - 1:
+        end_s = _crossing(clips, run.heights, run.last, run.last + 1)
+    shortest_s = _SHORTEST_SHARE * float(clips.ends_s[run.first] - clips.starts_s[run.first])
+    if end_s - start_s >= shortest_s:
+        return start_s, end_s
+    middle_s = (start_s + end_s) / 2
+    return middle_s - shortest_s / 2, middle_s + shortest_s / 2
+
+
+def _crossing(clips: _Clips, heights: NDArray[np.float64], inside: int, outside: int) -> float:
+    """The time between the centres of two neighbours at which the height is 0."""
+    high, low = max(0.0, float(heights[inside])), min(0.0, float(heights[outside]))
+    share = high / (high - low) if high > low else 0.0
+    return float(clips.centres_s[inside] + share * (clips.centres_s[outside] - clips.centres_s[inside]))
+
+
+def _clear_of(spans: list[tuple[float, float]], span: tuple[float, float], centre_s: float) -> tuple[float, float]:
+    """The part of a span around a time that no better one holds."""
+    start_s = max([span[0], *(end_s for _, end_s in spans if end_s <= centre_s)])
+    end_s = min([span[1], *(start_s for start_s, _ in spans if start_s >= centre_s)])
+    return start_s, end_s
+
+
+def _is_under(clips: _Clips, span: tuple[float, float], rule: MomentRule) -> NDArray[np.bool_]:
+    """(N,) clips at which no further moment begins."""
+    if rule.max_iou == 0:
+        return (clips.starts_s < span[1]) & (clips.ends_s > span[0])
+    return (clips.centres_s >= span[0]) & (clips.centres_s <= span[1])
+
+
+def _iou(one: tuple[float, float], other: tuple[float, float]) -> float:
+    shared_s = max(0.0, min(one[1], other[1]) - max(one[0], other[0]))
+    return shared_s / (one[1] - one[0] + other[1] - other[0] - shared_s)
