@@ -20,13 +20,13 @@ class QuickGelu(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Linear, QuickGELU, linear, back to the same width."""
+    """Linear, activation (QuickGELU unless another is given), linear, back to the same width."""
 
-    def __init__(self, width: int, ratio: float) -> None:
+    def __init__(self, width: int, ratio: float, activation: nn.Module | None = None) -> None:
         super().__init__()
         hidden = int(width * ratio)
         self.fc1 = nn.Linear(width, hidden)
-        self.act = QuickGelu()
+        self.act = QuickGelu() if activation is None else activation
         self.fc2 = nn.Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -163,13 +163,13 @@ class SpaceTimeBlock(nn.Module):
     Source: HENASY appendix A; lavila/models/timesformer.py.
     """
 
-    def __init__(self, width: int, heads: int, mlp_ratio: float) -> None:
+    def __init__(self, width: int, heads: int, mlp_ratio: float, activation: nn.Module | None = None) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps=LAVILA_BLOCK_EPS)
         self.attn = GroupedAttention(width, heads)
         self.timeattn = GroupedAttention(width, heads)
         self.norm2 = nn.LayerNorm(width, eps=LAVILA_BLOCK_EPS)
-        self.mlp = Mlp(width, mlp_ratio)
+        self.mlp = Mlp(width, mlp_ratio, activation)
         self.norm3 = nn.LayerNorm(width, eps=LAVILA_BLOCK_EPS)
 
     def forward(self, globals_: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:

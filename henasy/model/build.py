@@ -2,17 +2,20 @@
 
 from torch import nn
 
-from henasy.model.attention import SpaceTimeBlock
+from henasy.model.attention import QuickGelu, SpaceTimeBlock
 from henasy.model.bootstrap import BootstrapStage, CrossLayer
-from henasy.model.config import DualConfig, HenasyConfig, LocalConfig, ModelConfig
+from henasy.model.config import DistilbertConfig, DualConfig, HenasyConfig, LocalConfig, ModelConfig, VisionConfig
 from henasy.model.decoder import EntityDecoder, HybridBlock
-from henasy.model.dual import DualEncoder
+from henasy.model.distilbert_dual import DistilbertDual, build_distilbert
+from henasy.model.dual import DualEncoder, LavilaDual
 from henasy.model.entity_stage import EntityStage
 from henasy.model.grouping import TemporalAwareGrouping
 from henasy.model.henasy import Henasy
 from henasy.model.local_encoder import LocalEncoder
 from henasy.model.text_tower import TextTransformer
-from henasy.model.timesformer import Timesformer
+from henasy.model.timesformer import PatchEmbed, Timesformer
+
+_ACTIVATIONS = {"quick_gelu": QuickGelu, "gelu": nn.GELU}
 
 
 def build(config: ModelConfig) -> DualEncoder | Henasy:
@@ -24,7 +27,24 @@ def build(config: ModelConfig) -> DualEncoder | Henasy:
 
 def build_dual(config: DualConfig) -> DualEncoder:
     """The dual encoder of a config, with fresh random weights."""
-    return DualEncoder(config, visual=Timesformer(config.vision), transformer=TextTransformer(config.text))
+    visual = build_visual(config.vision)
+    if isinstance(config.text, DistilbertConfig):
+        return DistilbertDual(config, visual=visual, textual=build_distilbert(config.text))
+    return LavilaDual(config, config.text, visual=visual, transformer=TextTransformer(config.text))
+
+
+def build_visual(config: VisionConfig) -> Timesformer:
+    """The global encoder of a config."""
+    blocks = [
+        SpaceTimeBlock(config.width, config.heads, config.mlp_ratio, _ACTIVATIONS[config.activation]())
+        for _ in range(config.depth)
+    ]
+    return Timesformer(
+        config,
+        patch_embed=PatchEmbed(config.patch_px, config.width, has_bias=config.has_patch_bias),
+        ln_pre=nn.LayerNorm(config.width) if config.has_first_norm else nn.Identity(),
+        blocks=blocks,
+    )
 
 
 def build_henasy(config: HenasyConfig, *, dual: DualEncoder | None = None) -> Henasy:

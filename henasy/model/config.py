@@ -7,11 +7,16 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self, get_type_hints
+from types import UnionType
+from typing import Any, ClassVar, Self, get_args, get_type_hints
 
 from henasy.errors import ConfigError
 
 LAVILA_TEMPERATURE = 0.07
+ACTIVATIONS = ("quick_gelu", "gelu")
+DISTILBERT = "distilbert"
+# Settings that came later are stored only when they say something, so that a space keeps its name.
+_UNSTORED_DEFAULT = {"is_stored_at_default": False}
 
 
 def _require(is_allowed: bool, owner: object, name: str, allowed: str) -> None:
@@ -41,6 +46,7 @@ class _Section:
             item.name: value.to_dict() if isinstance(value, _Section) else value
             for item in dataclasses.fields(self)
             for value in [getattr(self, item.name)]
+            if value != item.default or item.metadata.get("is_stored_at_default", True)
         }
 
     @classmethod
@@ -71,6 +77,8 @@ def _refuse_names(owner: str, given: set[str], fields: Mapping[str, "dataclasses
 
 
 def _typed(owner: str, name: str, expected: Any, value: Any) -> Any:
+    if isinstance(expected, UnionType):
+        expected = _text_section(expected, value)
     if isinstance(expected, type) and issubclass(expected, _Section):
         return expected.from_dict(value)
     is_number = expected is float and isinstance(value, int) and not isinstance(value, bool)
@@ -79,6 +87,12 @@ def _typed(owner: str, name: str, expected: Any, value: Any) -> Any:
     if type(value) is not expected:
         raise ConfigError(f"{owner}.{name} is {value!r}; allowed: a value of type {expected.__name__}")
     return value
+
+
+def _text_section(options: UnionType, value: Any) -> Any:
+    """Of the sections that may stand here the one that knows a `tower` if the value names one, else the one without."""
+    has_tower = isinstance(value, Mapping) and "tower" in value
+    return next(o for o in get_args(options) if ("tower" in {f.name for f in dataclasses.fields(o)}) == has_tower)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +114,15 @@ class VisionConfig(_Section):
     mlp_ratio: float = 4.0
     """Hidden width of the MLPs over `width`."""
 
+    activation: str = field(default="quick_gelu", metadata=_UNSTORED_DEFAULT)
+    """Of the MLPs: CLIP's quick_gelu, or the exact gelu."""
+    has_patch_bias: bool = field(default=False, metadata=_UNSTORED_DEFAULT)
+    """Whether the linear map of a patch has a bias."""
+    has_first_norm: bool = field(default=True, metadata=_UNSTORED_DEFAULT)
+    """Whether tokens are normalised before the first block."""
+
     def __post_init__(self) -> None:
+        _require(self.activation in ACTIVATIONS, self, "activation", ", ".join(ACTIVATIONS))
         _require_positive(self, "image_px", "patch_px", "width", "depth", "heads", "num_frames", "mlp_ratio")
         _require(self.image_px % self.patch_px == 0, self, "patch_px", f"a divisor of image_px {self.image_px}")
         _require_heads(self, self.width, self.heads)
@@ -137,6 +159,33 @@ class TextConfig(_Section):
         _require_positive(self, "width", "heads", "layers", "mlp_ratio")
         _require(self.context_length >= 2, self, "context_length", "at least 2 (start and end token)")
         _require(self.vocab_size >= 3, self, "vocab_size", "at least 3 (padding, start and end token)")
+        _require_heads(self, self.width, self.heads)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistilbertConfig(_Section):
+    """EgoVLP's text tower: DistilBERT, read at its first token."""
+
+    tower: str = DISTILBERT
+    """Tells this section from CLIP's."""
+    width: int = 768
+    """Channels of a token."""
+    heads: int = 12
+    """Attention heads; divides `width`."""
+    layers: int = 6
+    """Transformer blocks."""
+    context_length: int = 512
+    """Longest token sequence, first and last token included."""
+    vocab_size: int = 30522
+    """Rows of the token embedding."""
+    hidden: int = 3072
+    """Hidden width of the MLPs."""
+
+    def __post_init__(self) -> None:
+        _require(self.tower == DISTILBERT, self, "tower", DISTILBERT)
+        _require_positive(self, "width", "heads", "layers", "hidden")
+        _require(self.context_length >= 2, self, "context_length", "at least 2 (first and last token)")
+        _require(self.vocab_size >= 4, self, "vocab_size", "at least 4 (padding, unknown, first and last token)")
         _require_heads(self, self.width, self.heads)
 
 
@@ -214,8 +263,8 @@ class DualConfig(_Section):
 
     vision: VisionConfig = field(default_factory=VisionConfig)
     """Sizes of the global encoder."""
-    text: TextConfig = field(default_factory=TextConfig)
-    """Sizes of the text tower."""
+    text: TextConfig | DistilbertConfig = field(default_factory=TextConfig)
+    """Which text tower, and its sizes."""
     joint_dim: int = 256
     """Channels of the joint space."""
     temperature: float = LAVILA_TEMPERATURE

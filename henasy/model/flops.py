@@ -48,5 +48,5 @@ def text_cost(config: ModelConfig, *, num_tokens: int | None = None) -> Cost:
         model = build(dual).eval().requires_grad_(False)
         assert not isinstance(model, Henasy)
         tokens = torch.zeros(1, num_tokens or dual.text.context_length, dtype=torch.long)
-        model.text_features(tokens)[:, -1] @ model.text_projection
+        model.project_text(model.text_features(tokens)[:, -1])
     return Cost(counter.get_total_flops())

@@ -3,6 +3,7 @@
 Shapes: B batch, T frames, K patches per frame, D width, S image side, P patch side, L number of levels.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -28,10 +29,10 @@ class VisionTokens(NamedTuple):
 class PatchEmbed(nn.Module):
     """Linear map of every patch; holds its weight in the shape of a convolution."""
 
-    def __init__(self, patch_px: int, width: int) -> None:
+    def __init__(self, patch_px: int, width: int, *, has_bias: bool) -> None:
         super().__init__()
         self.patch_px = patch_px
-        self.proj = nn.Conv2d(3, width, kernel_size=patch_px, stride=patch_px, bias=False)
+        self.proj = nn.Conv2d(3, width, kernel_size=patch_px, stride=patch_px, bias=has_bias)
 
     def forward(self, frames: Tensor, keep: Tensor | None = None) -> Tensor:
         """(B, T, K, D) from (B, T, 3, S, S); with (K',) `keep` only those positions, (B, T, K', D)."""
@@ -41,22 +42,24 @@ class PatchEmbed(nn.Module):
         patches = patches.permute(0, 1, 3, 5, 2, 4, 6).flatten(4).flatten(2, 3)  # (B, T, K, 3*P*P)
         if keep is not None:
             patches = patches.index_select(2, keep)
-        return F.linear(patches, self.proj.weight.flatten(1))
+        return F.linear(patches, self.proj.weight.flatten(1), self.proj.bias)
 
 
 class Timesformer(nn.Module):
     """Divided space-time transformer over the patches of a clip."""
 
-    def __init__(self, config: VisionConfig) -> None:
+    def __init__(
+        self, config: VisionConfig, *, patch_embed: PatchEmbed, ln_pre: nn.Module, blocks: Sequence[SpaceTimeBlock]
+    ) -> None:
         super().__init__()
         width = config.width
         self.image_px = config.image_px
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + config.num_patches, width))
         self.temporal_embed = nn.Parameter(torch.zeros(1, config.num_frames, width))
-        self.patch_embed = PatchEmbed(config.patch_px, width)
-        self.ln_pre = nn.LayerNorm(width)
-        self.blocks = nn.ModuleList(SpaceTimeBlock(width, config.heads, config.mlp_ratio) for _ in range(config.depth))
+        self.patch_embed = patch_embed
+        self.ln_pre = ln_pre
+        self.blocks = nn.ModuleList(blocks)
         self.norm = nn.LayerNorm(width, eps=LAVILA_BLOCK_EPS)
 
     def forward(self, frames: Tensor, *, keep: Tensor | None = None, num_levels: int = 0) -> VisionTokens:
