@@ -46,8 +46,8 @@ class Lesson(NamedTuple):
 class VslNetTraining:
     """How a head is trained.
 
-    By default as EgoVLPv2 trains it on EgoNLQ (README of its EgoNLQ folder): 256 positions, batches of 32, a peak rate of
-    1e-3, 50 rounds of the 11,291 training questions.
+    By default as EgoVLPv2 trains it on EgoNLQ (README of its EgoNLQ folder): 256 positions, batches of 32, a peak rate
+    of 1e-3, 50 rounds of the 11,291 training questions.
     """
 
     num_positions: int = 256
