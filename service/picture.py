@@ -51,7 +51,7 @@ def find_video(video: VideoRef, folder: Path | None) -> Path:
 
 
 def draw_hit(hit: Hit, query: str, file: Path, read_clip: ReadClip = read_clip) -> Image.Image:
-    """The clip's frames with the entities of the hit, or of its explanation, and what was asked.
+    """The clip's frames with the entities of the hit, or of its explanation, and what was asked; a moment's best clip.
 
     Args:
         hit: what was found.
@@ -64,7 +64,7 @@ def draw_hit(hit: Hit, query: str, file: Path, read_clip: ReadClip = read_clip) 
     """
     entities = _entities(hit)
     num_frames = len(entities[0].regions) if entities else _DEFAULT_FRAMES
-    batch = read_clip(file, (hit.span.start_s, hit.span.end_s), num_frames, _MAX_READ_S)
+    batch = read_clip(file, hit.best_clip, num_frames, _MAX_READ_S)
     frames = [batch.frames[row] for row in batch.frame_rows[0]]
     drawn = [_overlaid(frame, _layers(entities, at)) for at, frame in enumerate(frames)]
     images = [_scaled(Image.fromarray(frame)) for frame in drawn]
@@ -141,4 +141,6 @@ def _joined(images: list[Image.Image], caption: str) -> Image.Image:
 def _caption(hit: Hit, query: str) -> str:
     what = "" if hit.entity is None else f"  entity {hit.entity.slot}"
     span = f"{hit.span.start_s:.1f}-{hit.span.end_s:.1f} s"
+    if hit.clips:
+        span += f", shown from {hit.best_clip.start_s:.1f} s"
     return f'{hit.rank}. "{query}"  {hit.score:.3f}{what}  {hit.video.path}  {span}'

@@ -32,6 +32,7 @@ def _plain(value: Any) -> Any:
 def print_table(console: Console, result: QueryResult) -> None:
     """One line per hit; below them, what each phrase met in the hits that were explained."""
     has_entities = any(hit.entity is not None for hit in result.hits)
+    has_clips = any(hit.clips for hit in result.hits)
     table = Table(title=escape(f'"{result.query}"'), title_justify="left", box=None)
     table.add_column("#", justify="right")
     table.add_column("score", justify="right")
@@ -40,8 +41,12 @@ def print_table(console: Console, result: QueryResult) -> None:
     if has_entities:
         table.add_column("entity", justify="right")
         table.add_column("largest box, px", justify="right")
+    if has_clips:
+        table.add_column("clips", justify="right")
+        table.add_column("best clip", justify="right", no_wrap=True)
     for hit in result.hits:
-        table.add_row(str(hit.rank), f"{hit.score:.3f}", escape(hit.video.path), _span(hit), *_entity_cells(hit))
+        cells = (*_entity_cells(hit), *_clip_cells(hit))
+        table.add_row(str(hit.rank), f"{hit.score:.3f}", escape(hit.video.path), _span(hit), *cells)
     console.print(table)
     if not result.hits:
         console.print("no hit")
@@ -51,7 +56,16 @@ def print_table(console: Console, result: QueryResult) -> None:
 
 
 def _span(hit: Hit) -> str:
-    return f"{hit.span.start_s:.1f}-{hit.span.end_s:.1f} s"
+    # The ends of moments are finer than those of clips.
+    digits = 2 if hit.clips else 1
+    return f"{hit.span.start_s:.{digits}f}-{hit.span.end_s:.{digits}f} s"
+
+
+def _clip_cells(hit: Hit) -> list[str]:
+    if not hit.clips:
+        return []
+    best = max(hit.clips, key=lambda clip: clip.score)
+    return [str(len(hit.clips)), f"{best.span.start_s:.1f} s ({best.score:.3f})"]
 
 
 def _entity_cells(hit: Hit) -> list[str]:

@@ -146,7 +146,7 @@ def rank(vectors: NDArray[np.float16], rows: NDArray[np.int64], query: NDArray[n
     return Nearest(scores[order], rows[order])
 
 
-def cosines(vectors: NDArray[np.float16], query: NDArray[np.float32]) -> NDArray[np.float32]:
+def cosines(vectors: NDArray[np.float16] | NDArray[np.float32], query: NDArray[np.float32]) -> NDArray[np.float32]:
     """Cosine of each stored vector (n, D) with a unit query (D,)."""
     exact = vectors.astype(np.float64)
     # einsum adds each row in the same order; a matrix product's order depends on the row's place.

@@ -26,6 +26,7 @@ from henasy.search.explain import (
     stored_saliency,
 )
 from henasy.search.hits import (
+    ClipScore,
     Evidence,
     Explanation,
     Hit,
@@ -36,6 +37,7 @@ from henasy.search.hits import (
     Timing,
     VideoRef,
 )
+from henasy.search.moment_search import FoundMoment, MomentSearch, MomentsWanted
 from henasy.search.pick import PickRule, Ranked, grouped_order, pick
 from henasy.search.request import SearchRequest, Target, check_query, check_time, query_field
 from henasy.text.phrases import find_phrases
@@ -86,15 +88,15 @@ class Engine:
     def search(self, request: SearchRequest, proceed: Proceed = lambda: None) -> SearchAnswer:
         """The best hits of each query. Ranking is exact cosine over the stored vectors, ties in the order of rows.
 
-        A video scores as its best clip does. Of entities in overlapping clips of one video only the best is a hit,
-        unless the request keeps them.
+        A video scores as its best clip does, a moment as `clip_evidence` of its best clip. Of entities in overlapping
+        clips of one video only the best is a hit, unless the request keeps them; moments never overlap.
 
         Args:
             request: texts, target and conditions.
             proceed: called between the steps; what it raises ends the search.
 
         Raises:
-            UnsupportedError: moments, or entities or explanations of an index without entities.
+            UnsupportedError: entities or explanations of an index without entities.
             NotFoundError: a filter names an unknown video.
             InputError: a filter names an unknown metadata column, a text has more tokens than the model reads.
         """
@@ -110,9 +112,15 @@ class Engine:
         for text, query in zip(request.queries, embedded, strict=True):
             proceed()
             asked = time.perf_counter()
-            ranked = self._rank(query.vector, request, scope, proceed)
-            nearest_s += time.perf_counter() - asked
-            results.append(QueryResult(query=text, hits=self._hits(ranked, query, request)))
+            if request.target is Target.MOMENTS:
+                moments = self._moments(query.vector, request, scope, proceed)
+                nearest_s += time.perf_counter() - asked
+                hits = self._moment_hits(moments, query, request)
+            else:
+                ranked = self._rank(query.vector, request, scope, proceed)
+                nearest_s += time.perf_counter() - asked
+                hits = self._hits(ranked, query, request)
+            results.append(QueryResult(query=text, hits=hits))
         timing = Timing(
             encode_ms=1e3 * encode_s,
             nearest_ms=1e3 * nearest_s,
@@ -167,9 +175,6 @@ class Engine:
         )
 
     def _require_answerable(self, request: SearchRequest) -> None:
-        if request.target is Target.MOMENTS:
-            allowed = ", ".join(target for target in Target if target is not Target.MOMENTS)
-            raise UnsupportedError(f"target: moments are not supported by this version; there are: {allowed}")
         if request.target is Target.ENTITIES:
             self._require_entities("target entities")
         if request.is_explained:
@@ -269,6 +274,39 @@ class Engine:
             )
             hits.append(hit)
         return tuple(hits)
+
+    def _moments(
+        self, vector: NDArray[np.float32], request: SearchRequest, scope: _Scope, proceed: Proceed
+    ) -> list[FoundMoment]:
+        """The moments that become hits, in the order in which they are shown."""
+        wanted = MomentsWanted(
+            top_k=request.top_k, min_score=request.min_score, max_per_video=request.max_hits_per_video
+        )
+        found = MomentSearch(self.index, vector, scope.selection, proceed).best(wanted)
+        if request.max_hits_per_video is None:
+            return found
+        order = grouped_order(np.array([moment.video_row for moment in found], np.int64))
+        return [found[row] for row in order.tolist()]
+
+    def _moment_hits(self, moments: list[FoundMoment], query: EmbeddedQuery, request: SearchRequest) -> tuple[Hit, ...]:
+        best_rows = np.array([moment.best_row for moment in moments], np.int64)
+        views = read_views(self.index, self.encoder, best_rows) if request.is_explained else []
+        return tuple(
+            Hit(
+                rank=at + 1,
+                score=moment.score,
+                video=video_ref(self.index.videos[moment.video_row]),
+                span=Span(moment.start_s, moment.end_s),
+                explanation=explain_clip(views[at], query, None) if request.is_explained else None,
+                clips=self._clips_of(moment),
+            )
+            for at, moment in enumerate(moments)
+        )
+
+    def _clips_of(self, moment: FoundMoment) -> tuple[ClipScore, ...]:
+        clips = self.index.clips(moment.clip_rows)
+        columns = zip(clips.start_s.tolist(), clips.end_s.tolist(), moment.clip_scores.tolist(), strict=True)
+        return tuple(ClipScore(span=Span(start_s, end_s), score=score) for start_s, end_s, score in columns)
 
     def _saliency(
         self, view: ClipView, explanation: Explanation, proceed: Proceed, max_read_s: float

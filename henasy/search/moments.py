@@ -43,7 +43,7 @@ class MomentRule:
     max_moments: int = 10
     """At most so many are found."""
     max_iou: float = 0.0
-    """A span that overlaps a better one by more than this (intersection over union) is left out; 0 gives disjoint spans."""
+    """A span that overlaps a better one by more (intersection over union) is left out; 0 gives disjoint spans."""
     level: float = 0.6
     """Where a moment ends between its background (0) and its own height (1)."""
     likeness: float = 0.6
@@ -72,7 +72,9 @@ class _Clips(NamedTuple):
 
     def take(self, first: int, stop: int) -> "_Clips":
         """Neighbouring clips."""
-        return _Clips(*(None if column is None else column[first:stop] for column in self))
+        part = slice(first, stop)
+        vectors = None if self.vectors is None else self.vectors[part]
+        return _Clips(self.starts_s[part], self.ends_s[part], self.centres_s[part], self.scores[part], vectors)
 
 
 class _Run(NamedTuple):
@@ -109,7 +111,7 @@ def find_moments(
     scores: NDArray[np.float64],
     *,
     vectors: NDArray[np.float32] | None = None,
-    rule: MomentRule = MomentRule(),  # noqa: B008  # frozen
+    rule: MomentRule = MomentRule(),
 ) -> Moments:
     """The best spans of one video for one text, best first.
 
@@ -120,7 +122,7 @@ def find_moments(
         starts_s: (N,) starts of the clips, ascending.
         ends_s: (N,) their ends; clips may overlap, leave gaps, and differ in length.
         scores: (N,) how well each fits the text, higher is better; see `clip_evidence`.
-        vectors: (N, D) the clips' embeddings, of any length above 0.
+        vectors: (N, D) the clips' embeddings, of any length; zeros are like nothing.
         rule: how many, and how they are cut.
 
     Raises:
@@ -145,6 +147,32 @@ def find_moments(
             peaks.append(peak)
     rows = np.array(peaks, np.int64)
     return Moments(np.array(spans, np.float64).reshape(-1, 2), clips.scores[rows], rows)
+
+
+def find_moment_at(
+    starts_s: NDArray[np.float64],
+    ends_s: NDArray[np.float64],
+    scores: NDArray[np.float64],
+    clip: int,
+    *,
+    vectors: NDArray[np.float32] | None = None,
+    rule: MomentRule = MomentRule(),
+) -> Moments:
+    """The one moment that a clip leads to: the one around the best clip that can be reached from it uphill.
+
+    Args:
+        clip: where to begin, counted as the scores are.
+
+    The other arguments, and what is raised, are those of `find_moments`.
+    """
+    clips = _checked(starts_s, ends_s, scores, vectors)
+    while True:
+        span = _span_around(clips, clip, rule)
+        under = np.flatnonzero((clips.ends_s > span[0]) & (clips.starts_s < span[1]))
+        best = int(under[np.argmax(clips.scores[under])])
+        if clips.scores[best] <= clips.scores[clip]:
+            return Moments(np.array([span]), clips.scores[[clip]], np.array([clip], np.int64))
+        clip = best
 
 
 def _checked(
@@ -172,10 +200,10 @@ def _unit(vectors: NDArray[np.float32], num_clips: int) -> NDArray[np.float32]:
     vectors = np.asarray(vectors, np.float32)
     if vectors.ndim != 2 or len(vectors) != num_clips:
         raise InputError("vectors", f"have shape {vectors.shape}, needed is ({num_clips}, D)")
-    norms = np.linalg.norm(vectors, axis=1)
-    if not (np.isfinite(norms) & (norms > 0)).all():
-        raise InputError("vectors", "must be finite and longer than 0")
-    return vectors / norms[:, None]
+    norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
+    if not np.isfinite(norms).all():
+        raise InputError("vectors", f"clip {int(np.argmin(np.isfinite(norms)))} is not finite")
+    return np.asarray(vectors / np.where(norms > 0, norms, 1)[:, None], np.float32)
 
 
 def _span_around(clips: _Clips, peak: int, rule: MomentRule) -> tuple[float, float]:
@@ -219,8 +247,8 @@ def _context(clips: _Clips, run: _Run, context_s: float) -> NDArray[np.bool_]:
     """(n,) clips near a run that share no time with it."""
     start_s, end_s = clips.starts_s[run.first], clips.ends_s[run.last]
     is_near = (clips.centres_s > start_s - context_s) & (clips.centres_s < end_s + context_s)
-    is_apart: NDArray[np.bool_] = (clips.ends_s <= start_s) | (clips.starts_s >= end_s)
-    return is_near & is_apart
+    is_apart = (clips.ends_s <= start_s) | (clips.starts_s >= end_s)
+    return np.asarray(is_near & is_apart)
 
 
 def _scaled(values: NDArray[np.float64], run: _Run, is_context: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -261,9 +289,8 @@ def _clear_of(spans: list[tuple[float, float]], span: tuple[float, float], centr
 
 def _is_under(clips: _Clips, span: tuple[float, float], rule: MomentRule) -> NDArray[np.bool_]:
     """(N,) clips at which no further moment begins."""
-    if rule.max_iou == 0:
-        return (clips.starts_s < span[1]) & (clips.ends_s > span[0])
-    return (clips.centres_s >= span[0]) & (clips.centres_s <= span[1])
+    lasts_s, firsts_s = (clips.starts_s, clips.ends_s) if rule.max_iou == 0 else (clips.centres_s, clips.centres_s)
+    return np.asarray((firsts_s > span[0]) & (lasts_s < span[1]), np.bool_)
 
 
 def _iou(one: tuple[float, float], other: tuple[float, float]) -> float:

@@ -37,9 +37,7 @@ def hit_to_proto(hit: Hit) -> types_pb2.Hit:
         span=types_pb2.Span(**hit.span._asdict()),
         entity=None if hit.entity is None else entity_to_proto(hit.entity),
         explanation=None if hit.explanation is None else explanation_to_proto(hit.explanation),
-        clips=[
-            types_pb2.ClipScore(span=types_pb2.Span(**clip.span._asdict()), score=clip.score) for clip in hit.clips
-        ],
+        clips=[types_pb2.ClipScore(span=types_pb2.Span(**clip.span._asdict()), score=clip.score) for clip in hit.clips],
     )
 
 

@@ -275,11 +275,6 @@ def test_unknown_filters_are_refused(engine: Engine) -> None:
         ask(engine, "mug", filters=Filters(equals={"lens": (1,)}))
 
 
-def test_moments_are_not_supported_yet(engine: Engine) -> None:
-    with pytest.raises(UnsupportedError, match="moments are not supported by this version"):
-        ask(engine, "mug", Target.MOMENTS)
-
-
 def test_index_of_another_space_is_refused(tmp_path: Path) -> None:
     index = open_index(tmp_path, space_id="other")
     with pytest.raises(SpaceMismatchError, match=r"space other; the given model makes space words-32"):
@@ -349,5 +344,5 @@ def test_proceed_is_asked_whenever_the_list_of_candidates_grows(engine: Engine) 
 def test_empty_index_has_no_hits(tmp_path: Path) -> None:
     write_index(tmp_path, num_videos=0)
     engine = Engine(open_index(tmp_path, num_videos=0), WordEncoder())
-    for target in (Target.CLIPS, Target.VIDEOS, Target.ENTITIES):
+    for target in Target:
         assert ask(engine, "mug", target) == ()

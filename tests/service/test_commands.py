@@ -169,7 +169,6 @@ def test_a_decoder_that_dies_is_told_in_one_line(
         (("mug", "--where", "room"), "--where: 'room' is not COLUMN=VALUE"),
         (("mug", "--where", "lens=1"), "metadata.lens: no such column; there are: room, take, tidy"),
         (("mug", "--video", "video9"), "'video9' is not in the index"),
-        (("mug", "--target", "moments"), "moments are not supported"),
     ],
 )
 def test_bad_input_is_told_in_one_line(

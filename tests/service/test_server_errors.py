@@ -96,12 +96,6 @@ def test_unknown_video_is_not_found(stub: Stub) -> None:
     assert "'video77'" in details
 
 
-def test_moments_are_unimplemented(stub: Stub) -> None:
-    code, details, _ = refusal(stub, ask(target=search_pb2.TARGET_MOMENTS))
-    assert code is grpc.StatusCode.UNIMPLEMENTED
-    assert "moments are not supported by this version" in details
-
-
 def test_client_maps_errors_back(client: HenasyClient) -> None:
     with pytest.raises(InputError, match=r"^metadata\.lens: no such column") as caught:
         client.search("mug", filters=Filters(equals={"lens": ("x",)}))
@@ -112,8 +106,6 @@ def test_client_maps_errors_back(client: HenasyClient) -> None:
         client.explain("mug", "video1", 0.5)
     with pytest.raises(InputError, match="slot: 9 is not in"):
         client.explain("mug", "video1", 0.0, slot=9)
-    with pytest.raises(UnsupportedError, match="moments"):
-        client.search("mug", target="moments")
     with pytest.raises(InputError, match="'cats' is none of clips"):
         client.search("mug", target="cats")
     with HenasyClient("127.0.0.1:1") as nowhere, pytest.raises(ServiceError) as away:

@@ -1,0 +1,214 @@
+"""Moments of an index: where in which videos, from the stored vectors alone.
+
+A small selection is scanned whole. Otherwise the best clips lead to their neighbourhoods, and only those are read: at
+most twice as many as there are moments wanted, each as wide as its moment needs.
+
+n clips of a stretch, E entities, D width.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from henasy.index.nearest import cosines
+from henasy.index.reader import Index
+from henasy.index.select import Selection
+from henasy.search.moments import MomentRule, clip_evidence, find_moment_at, find_moments
+
+SCAN_MAX_CLIPS = 16_384
+"""Selections up to this size, four and a half hours at a clip a second, are scanned whole."""
+_FIRST_REACH = 64
+"""Clips read on each side of a candidate at first; doubled while its moment comes near the edge."""
+_EDGE = 8
+"""A moment that ends fewer clips than this from the edge of what was read may go on beyond it."""
+_STRETCHES_PER_HIT = 2
+_CANDIDATES_PER_HIT = (8, 32, 128)
+"""Clips looked at for each wanted moment: more when the first lead to the same moments."""
+_ENTITY_BLOCK = 1_024
+
+
+@dataclass(frozen=True, kw_only=True)
+class MomentsWanted:
+    """Which moments become hits."""
+
+    top_k: int
+    min_score: float | None = None
+    max_per_video: int | None = None
+
+
+class FoundMoment(NamedTuple):
+    """A moment and the clips under it."""
+
+    start_s: float
+    end_s: float
+    score: float
+    video_row: int
+    """Row in `Index.videos`."""
+    clip_rows: NDArray[np.int64]
+    """(n,) in the order of time"""
+    clip_scores: NDArray[np.float32]
+    """(n,) cosines"""
+
+    @property
+    def best_row(self) -> int:
+        """The clip row of the best clip."""
+        return int(self.clip_rows[np.argmax(self.clip_scores)])
+
+
+class _Stretch(NamedTuple):
+    """Neighbouring clips of one video, held against a query."""
+
+    rows: NDArray[np.int64]
+    starts_s: NDArray[np.float64]
+    ends_s: NDArray[np.float64]
+    scores: NDArray[np.float32]
+    evidence: NDArray[np.float64]
+    vectors: NDArray[np.float32]
+
+
+class MomentSearch:
+    """One query over one index."""
+
+    def __init__(
+        self,
+        index: Index,
+        query: NDArray[np.float32],
+        selection: Selection,
+        proceed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Prepares a search.
+
+        Args:
+            index: what is searched.
+            query: (D,), L2-normalised.
+            selection: the clips that moments may be made of.
+            proceed: called between the steps; what it raises ends the search.
+        """
+        self._index, self._query, self._selection, self._proceed = index, query, selection, proceed
+
+    def best(self, wanted: MomentsWanted) -> list[FoundMoment]:
+        """The best moments, best first; those of one video never overlap."""
+        rows = self._selection.rows
+        num_clips = self._index.num_clips if rows is None else len(rows)
+        found = self._scanned(wanted) if num_clips <= SCAN_MAX_CLIPS else self._led_to(wanted)
+        return _picked(found, wanted)
+
+    def _scanned(self, wanted: MomentsWanted) -> list[FoundMoment]:
+        """Every video of the selection, looked at whole."""
+        rows = self._selection.rows
+        rows = np.arange(self._index.num_clips) if rows is None else rows
+        if not len(rows):
+            return []
+        rule = MomentRule(max_moments=min(wanted.top_k, wanted.max_per_video or wanted.top_k))
+        video_rows = self._index.video_rows(rows)
+        found = []
+        for of_video in np.split(rows, np.flatnonzero(np.diff(video_rows)) + 1):
+            stretch = self._read(of_video)
+            moments = find_moments(
+                stretch.starts_s, stretch.ends_s, stretch.evidence, vectors=stretch.vectors, rule=rule
+            )
+            spans = zip(moments.spans.tolist(), moments.scores.tolist(), strict=True)
+            found += [self._found(stretch, start_s, end_s, score) for (start_s, end_s), score in spans]
+        return found
+
+    def _led_to(self, wanted: MomentsWanted) -> list[FoundMoment]:
+        """The moments around the best clips."""
+        found: dict[int, list[FoundMoment]] = defaultdict(list)
+        most_per_video = _STRETCHES_PER_HIT * (wanted.max_per_video or wanted.top_k)
+        num_left = _STRETCHES_PER_HIT * wanted.top_k
+        for row, video_row, start_s, end_s in self._candidates(wanted.top_k):
+            known = found[video_row]
+            if len(known) >= most_per_video or any(one.start_s < end_s and start_s < one.end_s for one in known):
+                continue
+            moment = self._around(row, video_row)
+            if not any(one.start_s < moment.end_s and moment.start_s < one.end_s for one in known):
+                known.append(moment)
+            num_left -= 1
+            if num_left == 0:
+                break
+        return [moment for known in found.values() for moment in known]
+
+    def _candidates(self, top_k: int) -> Iterator[tuple[int, int, float, float]]:
+        """Clips, best first: row, row of its video, start and end."""
+        num_seen = 0
+        for factor in _CANDIDATES_PER_HIT:
+            self._proceed()
+            ranked = self._index.search_clips(self._query[None], factor * top_k, self._selection).rows[0]
+            rows = ranked[ranked >= 0][num_seen:]
+            clips = self._index.clips(rows)
+            yield from zip(
+                rows.tolist(), clips.video_row.tolist(), clips.start_s.tolist(), clips.end_s.tolist(), strict=True
+            )
+            num_seen += len(rows)
+            if num_seen < factor * top_k:
+                return
+
+    def _around(self, row: int, video_row: int) -> FoundMoment:
+        """The moment that a clip leads to."""
+        of_video = self._rows_of_video(video_row)
+        at, reach = int(np.searchsorted(of_video, row)), _FIRST_REACH
+        while True:
+            first, stop = max(0, at - reach), min(len(of_video), at + reach + 1)
+            stretch = self._read(of_video[first:stop])
+            moments = find_moment_at(
+                stretch.starts_s, stretch.ends_s, stretch.evidence, at - first, vectors=stretch.vectors
+            )
+            start_s, end_s = moments.spans[0].tolist()
+            is_cut_before = first > 0 and start_s < stretch.ends_s[_EDGE]
+            is_cut_after = stop < len(of_video) and end_s > stretch.starts_s[-1 - _EDGE]
+            if not (is_cut_before or is_cut_after):
+                return self._found(stretch, start_s, end_s, float(moments.scores[0]))
+            reach *= 2
+
+    def _rows_of_video(self, video_row: int) -> NDArray[np.int64]:
+        """The clips of a video that moments may be made of."""
+        span = self._index.rows_of_video(self._index.videos[video_row].video_id)
+        rows = self._selection.rows
+        if rows is None:
+            return np.arange(span.start, span.stop)
+        first, stop = np.searchsorted(rows, (span.start, span.stop))
+        return rows[first:stop]
+
+    def _read(self, rows: NDArray[np.int64]) -> _Stretch:
+        """Clips of one video with their scores."""
+        self._proceed()
+        clips, vectors = self._index.clips(rows), self._index.clip_vectors(rows)
+        scores = cosines(vectors, self._query)
+        return _Stretch(rows, clips.start_s, clips.end_s, scores, self._evidence(rows, scores), vectors)
+
+    def _evidence(self, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n,) what moments are found from: clip scores, and scores of entities where there are any."""
+        if not self._index.num_entities:
+            return clip_evidence(scores)
+        blocks = []
+        for start in range(0, len(rows), _ENTITY_BLOCK):
+            self._proceed()
+            some = rows[start : start + _ENTITY_BLOCK]
+            is_valid = self._index.entity_shares(some)[1]
+            blocks.append(np.where(is_valid, self._index.entity_vectors(some) @ self._query, -np.inf))
+        return clip_evidence(scores, np.concatenate(blocks))
+
+    def _found(self, stretch: _Stretch, start_s: float, end_s: float, score: float) -> FoundMoment:
+        is_under = (stretch.ends_s > start_s) & (stretch.starts_s < end_s)
+        rows = stretch.rows[is_under]
+        return FoundMoment(start_s, end_s, score, self._video_row(int(rows[0])), rows, stretch.scores[is_under])
+
+    def _video_row(self, row: int) -> int:
+        return int(self._index.video_rows(np.array([row]))[0])
+
+
+def _picked(found: list[FoundMoment], wanted: MomentsWanted) -> list[FoundMoment]:
+    """What becomes hits, best first, ties in the order of clips."""
+    picked: list[FoundMoment] = []
+    counts: dict[int, int] = defaultdict(int)
+    for moment in sorted(found, key=lambda one: (-one.score, int(one.clip_rows[0]))):
+        if len(picked) == wanted.top_k or (wanted.min_score is not None and moment.score < wanted.min_score):
+            break
+        if wanted.max_per_video is None or counts[moment.video_row] < wanted.max_per_video:
+            counts[moment.video_row] += 1
+            picked.append(moment)
+    return picked
