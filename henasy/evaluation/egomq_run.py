@@ -24,8 +24,10 @@ from henasy.evaluation.published import EGOMQ_ROWS
 from henasy.evaluation.report import RENDERED_HEADING, file_digest
 from henasy.evaluation.result import BenchmarkResult
 
-COLUMNS = (*(f"mAP@{tiou}" for tiou in DETECTION_TIOUS), "mAP", "R@1x", "R@5x")
-TITLE = "EgoMQ, percent"
+KEYS = (*(f"mAP@{tiou}" for tiou in DETECTION_TIOUS), "mAP", "R@1x", "R@5x")
+"""Of the JSON file."""
+COLUMNS = (*(f"@{tiou}" for tiou in DETECTION_TIOUS), "mAP", "R@1x", "R@5x")
+TITLE = "EgoMQ: mAP at each tIoU and on average, recall at tIoU 0.5, percent"
 NUM_CLASSES = 110
 """Of the published task."""
 _RECALL_TIOU = 0.5
@@ -51,7 +53,7 @@ class MqScores(NamedTuple):
     """Numbers of one set of predictions."""
 
     by_key: dict[str, float]
-    """Fractions under the keys of the JSON file, in the order of `COLUMNS`."""
+    """Fractions under the keys of the JSON file, in the order of the columns."""
     is_found: dict[int, NDArray[np.bool_]]
     """By k, whether each annotated moment is found in the first k x n at tIoU 0.5."""
 
@@ -133,7 +135,7 @@ def score_predictions(predictions: PredictionFile, kept: EgoMq, classes: tuple[s
     asked = as_scored(predictions.retrieval, kept, classes)
     is_found = {k: found_in_first(truth, asked, multiple=k, tiou=_RECALL_TIOU) for k in (1, 5)}
     values = [*by_tiou, by_tiou.mean(), is_found[1].mean(), is_found[5].mean()]
-    return MqScores({name: float(value) for name, value in zip(COLUMNS, values, strict=True)}, is_found)
+    return MqScores({name: float(value) for name, value in zip(KEYS, values, strict=True)}, is_found)
 
 
 def count_facts(predictions: PredictionFile, kept: EgoMq, annotations: MqAnnotations) -> dict[str, object]:
