@@ -74,16 +74,13 @@ def choose_way(ways: Sequence[Way], sets: Sequence[QuestionSet]) -> Way:
     Raises:
         InputError: there is no such question.
     """
-
-    def quality(way: Way) -> float:
-        found = accuracies(sets, way)
-        deciding = [found[name] for name in OBJECTIVE if name in found]
-        if not deciding:
-            raise InputError("questions", f"none is of a kind that decides: {', '.join(OBJECTIVE)}")
-        return float(np.mean(deciding))
-
     # max() keeps the first of equal ones
-    return max(ways, key=quality)
+    return max(ways, key=lambda way: _quality(way, sets))
+
+
+def choose_wording(forms: Sequence[Sequence[QuestionSet]]) -> Wording:
+    """The wording with the best mean of the deciding measures over all forms in which the queries are typed."""
+    return max(Wording, key=lambda wording: float(np.mean([_quality(Way(wording=wording), sets) for sets in forms])))
 
 
 def wording_rows(test: Sequence[QuestionSet], prefix: str = "") -> list[WayRow]:
@@ -95,20 +92,23 @@ def wording_rows(test: Sequence[QuestionSet], prefix: str = "") -> list[WayRow]:
 
 
 def evidence_rows(
-    validation: Sequence[QuestionSet], test: Sequence[QuestionSet], *, has_entities: bool, has_global: bool
+    wording: Wording,
+    validation: Sequence[QuestionSet],
+    test: Sequence[QuestionSet],
+    *,
+    has_entities: bool,
+    has_global: bool,
 ) -> list[WayRow]:
     """A row per kind of evidence beside the clip's own score, with the weight that answers most validation questions.
 
-    Each is compared with the wording that it is added to, the one that answers most validation questions.
-
     Args:
+        wording: which texts the evidence is added to, and compared with.
         validation: questions to choose by.
         test: questions of other videos.
         has_entities: whether the model has entities.
         has_global: whether its clip embedding is another than the global encoder's.
     """
-    alone = choose_way([Way(wording=wording) for wording in Wording], validation)
-    wording = alone.wording
+    alone = Way(wording=wording)
     candidates: dict[str, list[Way]] = {}
     if has_entities:
         for kind in PHRASE_KINDS:
@@ -122,6 +122,14 @@ def evidence_rows(
             for kind, phrases, whole in product(PHRASE_KINDS, WEIGHTS, WEIGHTS)
         ]
     return [_row(f"{wording} + {name}", choose_way(ways, validation), alone, test) for name, ways in candidates.items()]
+
+
+def _quality(way: Way, sets: Sequence[QuestionSet]) -> float:
+    found = accuracies(sets, way)
+    deciding = [found[name] for name in OBJECTIVE if name in found]
+    if not deciding:
+        raise InputError("questions", f"none is of a kind that decides: {', '.join(OBJECTIVE)}")
+    return float(np.mean(deciding))
 
 
 def _row(name: str, way: Way, against: Way | None, sets: Sequence[QuestionSet], prefix: str = "") -> WayRow:

@@ -12,16 +12,16 @@ from henasy.evaluation.egohoi import annotation_file as egohoi_file
 from henasy.evaluation.egohoi import load_egohoi
 from henasy.evaluation.egomcq import annotation_file as egomcq_file
 from henasy.evaluation.egomcq import load_egomcq
-from henasy.evaluation.phrasing import QuestionSet, WayRow, evidence_rows, wording_rows
+from henasy.evaluation.phrasing import QuestionSet, WayRow, choose_wording, evidence_rows, wording_rows
 from henasy.evaluation.phrasing_questions import question_pairs, question_sets
-from henasy.evaluation.query_forms import as_order, as_sentence
+from henasy.evaluation.query_forms import as_gerund, as_order, as_sentence
 from henasy.evaluation.query_scores import ClipVectors, query_texts
 from henasy.evaluation.report import RENDERED_HEADING, file_digest
 from henasy.evaluation.source import RenderedSource, VideoSource
 
 TITLE = "ways to put a query, percent; weights chosen on every second video, judged on the others"
-ORDER = "order, "
-_FORMS: tuple[Callable[[str], str], ...] = (as_sentence, as_order)
+_FORMS: dict[str, Callable[[str], str]] = {"": as_sentence, "order, ": as_order, "-ing, ": as_gerund}
+"""How the narrations are typed, by what opens the names of their rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,17 +34,21 @@ class PhrasingResult:
 
 
 class _Measured(NamedTuple):
-    """Questions of some videos with their cosines, typed as sentences and as orders."""
+    """Questions of some videos with their cosines, by the form in which they are typed."""
 
-    sentences: list[QuestionSet]
-    orders: list[QuestionSet]
+    forms: dict[str, list[QuestionSet]]
     has_entities: bool
     has_global: bool
     facts: dict[str, object]
 
+    @property
+    def sentences(self) -> list[QuestionSet]:
+        """Typed as sentences."""
+        return self.forms[""]
+
     def of_videos(self, videos: set[str]) -> "_Measured":
         """The questions of some of the videos."""
-        return self._replace(sentences=_only(self.sentences, videos), orders=_only(self.orders, videos))
+        return self._replace(forms={form: _only(sets, videos) for form, sets in self.forms.items()})
 
 
 def run_rendered(source: RenderedSource, validation: Path | None) -> PhrasingResult:
@@ -89,18 +93,17 @@ def _measured(source: VideoSource, swaps: Path | None) -> _Measured:
 
     files = [egomcq_file(source.annotations), *([] if swaps is None else [egohoi_file(swaps)])]
     asked = question_pairs(load_egomcq(source.annotations), None if swaps is None else load_egohoi(swaps))
-    typed = [query_texts([form(text) for text in asked.narrations]) for form in _FORMS]
+    typed = [query_texts([form(text) for text in asked.narrations]) for form in _FORMS.values()]
     every_text = [text for queries in typed for text in queries.texts]
     encoded = encode_annotated(asked.spans, every_text, EGO4D_FRAMES, source, file_digest(*files), with_entities=True)
     clips = ClipVectors(encoded.clip, encoded.global_clip, encoded.entities, encoded.is_valid)
     parts = np.split(encoded.texts, np.cumsum([len(queries.texts) for queries in typed])[:-1])
-    sentences, orders = (
-        question_sets(asked.pairs, queries, vectors, clips, encoded.is_encoded)
-        for queries, vectors in zip(typed, parts, strict=True)
-    )
+    forms = {
+        form: question_sets(asked.pairs, queries, vectors, clips, encoded.is_encoded)
+        for form, queries, vectors in zip(_FORMS, typed, parts, strict=True)
+    }
     return _Measured(
-        sentences,
-        orders,
+        forms,
         has_entities=bool(encoded.is_valid.any()),
         has_global=not np.array_equal(encoded.clip, encoded.global_clip),
         facts=encoded.facts,
@@ -109,9 +112,9 @@ def _measured(source: VideoSource, swaps: Path | None) -> _Measured:
 
 def _result(heading: str, chosen_by: _Measured, judged_by: _Measured) -> PhrasingResult:
     rows = [
-        *wording_rows(judged_by.sentences),
-        *wording_rows(judged_by.orders, ORDER),
+        *(row for form, sets in judged_by.forms.items() for row in wording_rows(sets, form)),
         *evidence_rows(
+            choose_wording(list(chosen_by.forms.values())),
             chosen_by.sentences,
             judged_by.sentences,
             has_entities=judged_by.has_entities,

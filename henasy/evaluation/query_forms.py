@@ -1,7 +1,9 @@
 """Narrations as somebody would type them into a search."""
 
-from henasy.text.phrases import find_phrases
-from henasy.text.wording import tag_end
+import re
+from collections.abc import Callable
+
+from henasy.text.phrases import find_phrases, tag_end
 from henasy.text.words import verb_of
 
 
@@ -11,9 +13,25 @@ def as_sentence(narration: str) -> str:
 
 
 def as_order(narration: str) -> str:
-    """The narration with its verb in the base form: "open the jar"; as a sentence where no verb opens it."""
+    """The narration with its first verb in the base form, "open the jar"; as a sentence where no verb opens it."""
+    return _with_verb(narration, lambda base: base)
+
+
+def as_gerund(narration: str) -> str:
+    """The narration with its first verb in -ing, "opening the jar"; as a sentence where no verb opens it."""
+    return _with_verb(narration, _gerund)
+
+
+def _with_verb(narration: str, form: Callable[[str], str]) -> str:
     text = as_sentence(narration)
     if not any(phrase.kind == "verb" and phrase.start == 0 for phrase in find_phrases(text)):
         return text
     word, blank, rest = text.partition(" ")
-    return f"{verb_of(word.lower()) or word}{blank}{rest}"
+    base = verb_of(word.lower())
+    return text if base is None else f"{form(base)}{blank}{rest}"
+
+
+def _gerund(base: str) -> str:
+    if re.fullmatch(r"[^aeiou]*[aeiou][^aeiouwxy]", base):
+        return f"{base}{base[-1]}ing"
+    return re.sub(r"(?<=[^aeiouy])e$", "", base) + "ing"

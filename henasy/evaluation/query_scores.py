@@ -50,6 +50,8 @@ class PairScores(NamedTuple):
     """(Q, C) with the clip."""
     global_clip: dict[Wording, NDArray[np.float64]]
     """(Q, C) with the clip as the global encoder alone has it."""
+    agreement: NDArray[np.float64]
+    """(Q, C) of the clip with itself as the global encoder has it."""
     phrases: dict[PhraseKind, NDArray[np.float64]]
     """(Q, C) mean over the phrases of the best entity's; NaN where the text has no phrase of that kind."""
 
@@ -58,6 +60,7 @@ class PairScores(NamedTuple):
         return PairScores(
             {name: values[rows] for name, values in self.clip.items()},
             {name: values[rows] for name, values in self.global_clip.items()},
+            self.agreement[rows],
             {name: values[rows] for name, values in self.phrases.items()},
         )
 
@@ -66,7 +69,8 @@ class PairScores(NamedTuple):
 class Way:
     """How the score of a query and a clip is made of cosines.
 
-    It is (1 - p) ((1 - g) clip + g global) + p phrases, with a phrase weight p of 0 for a query without phrases.
+    It is (1 - p) clip + p phrases. The clip's embedding is (1 - g) entity-aware + g global, normalised; p counts as 0
+    for a query without phrases.
     """
 
     wording: Wording = Wording.BARE
@@ -119,6 +123,7 @@ def pair_scores(
     found = PairScores(
         {wording: np.empty(shape) for wording in Wording},
         {wording: np.empty(shape) for wording in Wording},
+        np.empty(shape),
         {kind: np.empty(shape) for kind in PHRASE_KINDS},
     )
     step = max(1, _PAIRS_AT_ONCE // shape[1])
@@ -128,6 +133,7 @@ def pair_scores(
             text_vectors = worded[wording][texts]
             found.clip[wording][part] = _cosines(text_vectors, clips.clip[of_clips])
             found.global_clip[wording][part] = _cosines(text_vectors, clips.global_clip[of_clips])
+        found.agreement[part] = _cosines(clips.clip[of_clips], clips.global_clip[of_clips])
         entities, is_valid = clips.entities[of_clips], clips.is_valid[of_clips]
         for kind, rows in queries.phrases.items():
             best = best_entity_scores(vectors[rows[texts]], entities, is_valid)
@@ -137,13 +143,22 @@ def pair_scores(
 
 def mixed(scores: PairScores, way: Way) -> NDArray[np.float64]:
     """(Q, C) the scores that a way gives."""
-    whole = _between(scores.clip[way.wording], scores.global_clip[way.wording], way.global_weight)
+    whole = _with_global(scores, way)
+    if way.phrase_weight == 0:
+        return whole
     phrases = scores.phrases[way.phrase_kind]
-    return np.where(np.isnan(phrases), whole, _between(whole, phrases, way.phrase_weight))
+    return np.where(np.isnan(phrases), whole, (1 - way.phrase_weight) * whole + way.phrase_weight * phrases)
 
 
-def _between(first: NDArray[np.float64], second: NDArray[np.float64], weight: float) -> NDArray[np.float64]:
-    return first if weight == 0 else (1 - weight) * first + weight * second
+def _with_global(scores: PairScores, way: Way) -> NDArray[np.float64]:
+    """(Q, C) cosines with the normalised mean of the clip's two embeddings."""
+    first, second = 1 - way.global_weight, way.global_weight
+    if second == 0:
+        return scores.clip[way.wording]
+    squared = first**2 + second**2 + 2 * first * second * scores.agreement
+    mean = first * scores.clip[way.wording] + second * scores.global_clip[way.wording]
+    cosines: NDArray[np.float64] = mean / np.sqrt(np.maximum(squared, 1e-12))
+    return cosines
 
 
 def _cosines(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:

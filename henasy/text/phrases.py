@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from henasy.text.wording import tag_end
 from henasy.text.words import (
     ADJECTIVE_LIKE,
     ADVERBS,
@@ -25,6 +24,7 @@ from henasy.text.words import (
     verb_of,
 )
 
+_TAG = re.compile(r"\s*#\s*(?:unsure\b\s*|[a-z]\b\s*(?:[a-z]\b\s*)?)", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?|[,;.:!?]")
 _MIN_UNKNOWN_ING = 6
 _SMALL = DETERMINERS | PRONOUNS | AUXILIARIES | ADVERBS | PREPOSITIONS
@@ -58,6 +58,12 @@ def find_phrases(query: str) -> list[Phrase]:
     roles = _roles([word.text for word in words])
     phrases = [*_verb_phrases(query, words, roles), *_noun_phrases(query, words, roles)]
     return sorted(phrases, key=lambda phrase: (phrase.start, phrase.kind != "verb"))
+
+
+def tag_end(text: str) -> int:
+    """Where the text behind a leading narration tag begins; 0 without one."""
+    found = _TAG.match(text)
+    return found.end() if found else 0
 
 
 def _words(query: str) -> Iterator[_Word]:

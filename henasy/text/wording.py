@@ -1,45 +1,56 @@
-"""How a query is put to a model that was trained on narrations: as it is typed, tagged as one, or both."""
+"""How a query is put to a model that was trained on narrations: as it is typed, as a narration, or both.
 
-import re
+Narrations say what the camera's wearer does in the third person behind a tag, "#C C opens the jar"; people type
+"open the jar".
+"""
+
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
+from henasy.text.phrases import find_phrases, tag_end
+from henasy.text.words import third_person, verb_of
+
 WEARER_TAG = "#C C "
 """What opens a narration of what the camera's wearer does."""
-_ANY_TAG = re.compile(r"\s*#\s*(?:unsure\b\s*|[a-z]\b\s*(?:[a-z]\b\s*)?)", re.IGNORECASE)
-"""Ego4D's tags: of the wearer, of others, of what the annotator was not sure of."""
 
 
 class Wording(StrEnum):
-    """Which texts stand for a query. A query that has a narration tag of its own is taken as it is."""
+    """Which texts stand for a query."""
 
     BARE = "bare"
-    """The query."""
+    """The query as it is typed."""
     NARRATION = "narration"
-    """The query behind the wearer's tag, "#C C opens the jar"."""
+    """The query as a narration; see `as_narration`."""
     BOTH = "both"
     """Both; their embeddings are averaged."""
 
 
 def texts_of(query: str, wording: Wording) -> tuple[str, ...]:
-    """The texts whose mean embedding stands for a query."""
-    if has_tag(query) or wording is Wording.BARE:
+    """The texts, one or two, whose mean embedding stands for a query."""
+    narration = as_narration(query)
+    if wording is Wording.BARE or narration == query:
         return (query,)
-    tagged = f"{WEARER_TAG}{query}"
-    return (tagged,) if wording is Wording.NARRATION else (query, tagged)
+    return (narration,) if wording is Wording.NARRATION else (query, narration)
 
 
-def has_tag(text: str) -> bool:
-    """Whether a text opens with a narration tag."""
-    return tag_end(text) > 0
+def as_narration(query: str) -> str:
+    """The query as EgoClip's annotators would have written it: "open the jar" gives "#C C opens the jar".
 
-
-def tag_end(text: str) -> int:
-    """Where the text behind a leading narration tag begins; 0 without one."""
-    found = _ANY_TAG.match(text)
-    return found.end() if found else 0
+    That needs a query that opens with a verb. One with a tag, a subject of its own, or without a verb stays as it is.
+    """
+    text = query.strip().rstrip(".!?").rstrip()
+    verbs = [phrase for phrase in find_phrases(text) if phrase.kind == "verb"]
+    if tag_end(query) or not verbs or verbs[0].start > 0:
+        return query
+    pieces, done = [], 0
+    for verb in verbs:
+        word = verb.text.split(maxsplit=1)[0]
+        is_infinitive = text[: verb.start].lower().split()[-1:] == ["to"]
+        pieces += [text[done : verb.start], word if is_infinitive else _third_person(word.lower())]
+        done = verb.start + len(word)
+    return WEARER_TAG + "".join(pieces) + text[done:]
 
 
 def mean_direction(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -50,3 +61,11 @@ def mean_direction(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     mean = vectors.astype(np.float64).mean(axis=-2)
     unit: NDArray[np.float32] = (mean / np.linalg.norm(mean, axis=-1, keepdims=True)).astype(np.float32)
     return unit
+
+
+def _third_person(word: str) -> str:
+    """The form of any form of a verb; a verb that the lists lack is changed only if it looks like its base form."""
+    base = verb_of(word)
+    if base is None:
+        return word if word.endswith(("s", "ing", "ed")) else third_person(word)
+    return third_person(base)

@@ -14,13 +14,13 @@ VERBS = _set(
     cool count cover crack crumple crush cut deconstruct demonstrate detach dip discard disconnect dismantle
     distribute divide drag drain draw drill drink drive drop dry dump eat empty enter examine extract fasten
     feed fetch fill filter fix flatten flip flush fold form fry gather get give grab grate grease grill
-    grind grip hang have hit hold increase insert inspect iron join juggle juice jump kick knead knit knock
+    grind grip hang have hit hold increase insert inspect iron jiggle join juggle juice jump kick knead knit knock
     lather lay lean leave let lift light listen load lock look loosen lower make mark mash measure melt mix
     mop move mow nail observe open operate pack paint pass paste pat peel pet pick pierce pile pin place
     plant play plug point polish pour prepare press prune pull pump punch push put raise rake reach read
     rearrange receive recline regulate release remove repair replace return ride rinse rip rise roast roll
     rotate rub run sand saw scan scatter scoop scrape scratch screw scroll scrub search season see select
-    separate serve set sew shake shape sharpen shift shovel show shut sieve sift sit slice slide smell
+    separate serve set sew shake shape sharpen shift shove shovel show shut sieve sift sit slice slide smell
     smooth sniff soak sort spin split spray spread sprinkle squeeze stack stand staple start step stick stir
     stop store straighten stretch stroll suck swap sweep swing swirl switch take talk tap taste tear test
     throw tidy tie tighten tilt tip toss touch transfer transport trim try turn twist type unclog uncover
@@ -36,6 +36,7 @@ IRREGULAR_FORMS = {
     "stood": "stand", "stuck": "stick", "swept": "sweep", "threw": "throw", "thrown": "throw", "took": "take",
     "taken": "take", "tore": "tear", "torn": "tear", "tying": "tie", "wore": "wear", "wrote": "write",
 }  # fmt: skip
+_THIRD_PERSON = {"have": "has", "be": "is"}
 DETERMINERS = _set(
     "a an the this that these those his her its their our your my some any another each every both all no one two "
     "three four five several many few"
@@ -79,6 +80,15 @@ def verb_of(word: str) -> str | None:
     if word in IRREGULAR_FORMS:
         return IRREGULAR_FORMS[word]
     return next((base for base in _bases(word) if base in VERBS), None)
+
+
+def third_person(base: str) -> str:
+    """The third person of a verb's base form: "open" gives "opens"."""
+    if base in _THIRD_PERSON:
+        return _THIRD_PERSON[base]
+    if re.search(r"(s|x|z|ch|sh|o)$", base):
+        return base + "es"
+    return base[:-1] + "ies" if re.search(r"[^aeiou]y$", base) else base + "s"
 
 
 def is_inflected(word: str) -> bool:

@@ -7,15 +7,26 @@ from henasy.errors import InputError
 from henasy.evaluation.egohoi import EgoHoi, HoiItem
 from henasy.evaluation.egomcq import EgoMcq, McqQuestion
 from henasy.evaluation.frame_rules import Span
-from henasy.evaluation.phrasing import QuestionSet, choose_way, evidence_rows, wording_rows
+from henasy.evaluation.phrasing import QuestionSet, choose_way, choose_wording, evidence_rows, wording_rows
 from henasy.evaluation.phrasing_questions import question_pairs, question_sets
-from henasy.evaluation.query_forms import as_order, as_sentence
-from henasy.evaluation.query_scores import ClipVectors, PairScores, QueryTexts, Way, mixed, pair_scores, query_texts
+from henasy.evaluation.query_forms import as_gerund, as_order, as_sentence
+from henasy.evaluation.query_scores import (
+    PHRASE_KINDS,
+    ClipVectors,
+    PairScores,
+    QueryTexts,
+    Way,
+    mixed,
+    pair_scores,
+    query_texts,
+)
+from henasy.scenes.actions import VERBS
 from henasy.search.phrase_scores import best_entity_scores
 from henasy.text.phrases import find_phrases
-from henasy.text.wording import Wording, has_tag, mean_direction, tag_end, texts_of
+from henasy.text.wording import Wording, as_narration, mean_direction, texts_of
 
-QUERIES = ["opens the jar", "lifts a mug with the left hand", "again", "#C C stirs the pan with a spoon"]
+QUERIES = ["open the jar", "lifts a mug with the left hand", "again", "#C C stirs the pan with a spoon"]
+NARRATIONS = {QUERIES[0]: "#C C opens the jar", QUERIES[1]: "#C C lifts a mug with the left hand"}
 
 
 def unit(rng: np.random.Generator, *shape: int) -> np.ndarray:
@@ -31,14 +42,13 @@ def clips() -> ClipVectors:
     return ClipVectors(unit(rng, 6, 8), unit(rng, 6, 8), unit(rng, 6, 4, 8), is_valid)
 
 
-def test_texts_of_tags_a_query_unless_it_has_a_tag() -> None:
-    assert texts_of("opens the jar", Wording.BARE) == ("opens the jar",)
-    assert texts_of("opens the jar", Wording.NARRATION) == ("#C C opens the jar",)
-    assert texts_of("opens the jar", Wording.BOTH) == ("opens the jar", "#C C opens the jar")
+def test_texts_of_a_query() -> None:
+    assert texts_of("open the jar", Wording.BARE) == ("open the jar",)
+    assert texts_of("open the jar", Wording.NARRATION) == ("#C C opens the jar",)
+    assert texts_of("open the jar", Wording.BOTH) == ("open the jar", "#C C opens the jar")
     for wording in Wording:
         assert texts_of("#O man X opens the jar", wording) == ("#O man X opens the jar",)
-    assert [has_tag(text) for text in ("#C C opens", "#unsure", "number 1", "C opens", "")] == [1, 1, 0, 0, 0]
-    assert tag_end("#C C opens") == 5
+        assert texts_of("the red jar", wording) == ("the red jar",)
 
 
 def test_mean_direction_is_the_normalised_mean() -> None:
@@ -57,29 +67,40 @@ def test_best_entity_ignores_entities_without_patches() -> None:
 
 
 @pytest.mark.parametrize(
-    ("narration", "sentence", "order"),
+    ("narration", "sentence", "order", "gerund"),
     [
-        ("#C C picks up the mug", "picks up the mug", "pick up the mug"),
-        ("#C C pushes a box away", "pushes a box away", "push a box away"),
-        ("#C C tips the jar with the left hand", "tips the jar with the left hand", "tip the jar with the left hand"),
-        ("the mug", "the mug", "the mug"),
-        ("#O man X opens the jar", "man X opens the jar", "man X opens the jar"),
+        ("#C C picks up the mug", "picks up the mug", "pick up the mug", "picking up the mug"),
+        ("#C C closes a box", "closes a box", "close a box", "closing a box"),
+        ("#C C drags the box closer", "drags the box closer", "drag the box closer", "dragging the box closer"),
+        ("#C C lowers the jar", "lowers the jar", "lower the jar", "lowering the jar"),
+        ("the mug", "the mug", "the mug", "the mug"),
+        ("#O man X opens the jar", "man X opens the jar", "man X opens the jar", "man X opens the jar"),
     ],
 )
-def test_forms_of_a_narration(narration: str, sentence: str, order: str) -> None:
-    assert (as_sentence(narration), as_order(narration)) == (sentence, order)
+def test_forms_of_a_narration(narration: str, sentence: str, order: str, gerund: str) -> None:
+    assert (as_sentence(narration), as_order(narration), as_gerund(narration)) == (sentence, order, gerund)
+
+
+def test_rendered_verbs_take_every_form() -> None:
+    for verb in VERBS:
+        for _, third, gerund in verb.wordings:
+            narration = f"#C C {third.format(o='the jar')}"
+            assert as_gerund(narration) == gerund.format(o="the jar")
+            for typed in (as_sentence(narration), as_gerund(narration), as_order(narration)):
+                assert as_narration(typed) == narration
 
 
 def naive(query: str, vectors: dict[str, np.ndarray], clips: ClipVectors, clip: int, way: Way) -> float:
     texts = {
         Wording.BARE: [query],
-        Wording.NARRATION: [query if query.startswith("#") else f"#C C {query}"],
-        Wording.BOTH: [query] if query.startswith("#") else [query, f"#C C {query}"],
+        Wording.NARRATION: [NARRATIONS.get(query, query)],
+        Wording.BOTH: [query, NARRATIONS.get(query, query)],
     }[way.wording]
     text = sum(vectors[name].astype(np.float64) for name in texts)
     text = text / np.linalg.norm(text)
-    score = (1 - way.global_weight) * float(text @ clips.clip[clip])
-    score += way.global_weight * float(text @ clips.global_clip[clip])
+    seen = (1 - way.global_weight) * clips.clip[clip].astype(np.float64)
+    seen += way.global_weight * clips.global_clip[clip].astype(np.float64)
+    score = float(text @ seen) / np.linalg.norm(seen)
     met = []
     for phrase in find_phrases(query):
         valid = clips.entities[clip][clips.is_valid[clip]].astype(np.float64)
@@ -137,7 +158,8 @@ def test_a_model_without_entities_scores_by_clip_alone(clips: ClipVectors) -> No
 def questions(kind: str, clip: list[list[float]], phrases: list[list[float]], answers: list[int]) -> QuestionSet:
     """Questions of which each is about a video of its own, worded alike in every way."""
     wordings = dict.fromkeys(Wording, np.array(clip))
-    scores = PairScores(wordings, wordings, {kind: np.array(phrases) for kind in ("noun", "verb", "all")})
+    by_kind = {kind: np.array(phrases) for kind in PHRASE_KINDS}
+    scores = PairScores(wordings, wordings, np.ones(np.shape(clip)), by_kind)
     videos = np.array([f"video {row}" for row in range(len(clip))])
     return QuestionSet(kind, np.array(answers), scores, videos)  # type: ignore[arg-type]
 
@@ -146,7 +168,7 @@ def test_weight_is_chosen_on_validation_and_judged_on_test() -> None:
     # Clip scores miss the second question by 0.1; phrases find it and lose neither of the others.
     validation = [questions("intra", [[0.5, 0.1], [0.4, 0.5]], [[0.3, 0.1], [0.9, 0.1]], [0, 0])]
     test = [questions("intra", [[0.5, 0.6], [0.4, 0.1], [0.5, 0.1]], [[0.9, 0.1], [0.9, 0.1], [0.1, 0.5]], [0, 0, 1])]
-    rows = {row.name: row for row in evidence_rows(validation, test, has_entities=True, has_global=True)}
+    rows = {row.name: row for row in evidence_rows(Wording.BARE, validation, test, has_entities=True, has_global=True)}
     chosen = rows["bare + phrases"]
     # (1 - p) (0.4 - 0.5) + p (0.9 - 0.1) > 0 from p = 1/9 on; the first weight above it
     assert chosen.way.phrase_weight == 0.15
@@ -160,16 +182,16 @@ def test_weight_is_chosen_on_validation_and_judged_on_test() -> None:
 
 def test_models_lack_what_they_lack() -> None:
     sets = [questions("intra", [[0.5, 0.1]], [[np.nan, np.nan]], [0])]
-    assert evidence_rows(sets, sets, has_entities=False, has_global=False) == []
-    names = [row.name for row in evidence_rows(sets, sets, has_entities=True, has_global=False)]
+    assert evidence_rows(Wording.BARE, sets, sets, has_entities=False, has_global=False) == []
+    names = [row.name for row in evidence_rows(Wording.BARE, sets, sets, has_entities=True, has_global=False)]
     assert names == ["bare + noun phrases", "bare + verb phrases", "bare + phrases"]
 
 
 def test_wordings_are_compared_with_the_bare_query() -> None:
     worse, better = np.array([[0.1, 0.2], [0.3, 0.1]]), np.array([[0.3, 0.2], [0.3, 0.1]])
     by_wording = {Wording.BARE: worse, Wording.NARRATION: better, Wording.BOTH: worse}
-    nothing = {kind: np.full((2, 2), np.nan) for kind in ("noun", "verb", "all")}
-    scores = PairScores(by_wording, by_wording, nothing)  # type: ignore[arg-type]
+    nothing = {kind: np.full((2, 2), np.nan) for kind in PHRASE_KINDS}
+    scores = PairScores(by_wording, by_wording, np.ones((2, 2)), nothing)
     rows = wording_rows([QuestionSet("inter", np.array([0, 0]), scores, np.array(["a", "b"]))], "order, ")
     assert [(row.name, row.against, row.accuracy["inter"]) for row in rows] == [
         ("order, bare", "", 0.5),
@@ -177,6 +199,18 @@ def test_wordings_are_compared_with_the_bare_query() -> None:
         ("order, both", "order, bare", 0.5),
     ]
     assert rows[1].gain["inter"].mean == 0.5
+
+
+def test_wording_is_chosen_over_all_forms() -> None:
+    right, wrong = np.array([[0.3, 0.2]]), np.array([[0.1, 0.2]])
+    sets = []
+    for bare, narration in ((right, right), (wrong, right)):
+        by_wording = {Wording.BARE: bare, Wording.NARRATION: narration, Wording.BOTH: bare}
+        nothing = {kind: np.full((1, 2), np.nan) for kind in PHRASE_KINDS}
+        scores = PairScores(by_wording, by_wording, np.ones((1, 2)), nothing)
+        sets.append([QuestionSet("intra", np.array([0]), scores, np.array(["a"]))])
+    assert choose_wording(sets[:1]) is Wording.BARE
+    assert choose_wording(sets) is Wording.NARRATION
 
 
 def test_word_swaps_are_judged_by_verb_noun_and_action() -> None:
@@ -223,6 +257,6 @@ def test_questions_become_pairs_of_texts_and_clips(clips: ClipVectors) -> None:
 
 def test_query_texts_list_each_text_once() -> None:
     queries: QueryTexts = query_texts(["opens the jar", "opens the jar", "jar"])
-    assert queries.texts == ["opens the jar", "jar", "#C C opens the jar", "#C C jar"]
+    assert queries.texts == ["opens the jar", "jar", "#C C opens the jar"]
     assert queries.phrases["noun"].tolist() == [[1], [1], [1]]
     assert queries.phrases["verb"].tolist() == [[0], [0], [-1]]
