@@ -30,10 +30,12 @@ from henasy.evaluation.own_archive import (
     usable_judgements,
 )
 from henasy.evaluation.own_comparison import Comparison, comparison_json, show_comparison
+from henasy.evaluation.own_details import own_details
 from henasy.evaluation.qrels import format_queries, load_queries, read_judgements
 from henasy.evaluation.ranking_measures import DEFAULT_MEASURES
 from henasy.evaluation.report import RENDERED_HEADING, reported_errors, show_result, write_text
-from henasy.evaluation.result import BenchmarkResult
+from henasy.evaluation.result import BenchmarkResult, Illustrated
+from henasy.evaluation.run_report import report_run
 from henasy.evaluation.searched_archive import IndexArchive, KeptRanking, SearchedArchive, format_run
 from henasy.evaluation.source import SHIPPED_MODEL
 from henasy.search.request import MAX_TOP_K, Target
@@ -76,6 +78,9 @@ score_options = together(
     ),
     click.option("--json", "json_path", type=_PATH, help="Write the numbers here, as fractions."),
 )
+report_option = click.option(
+    "--report", "report_path", type=_PATH, help="Write an HTML page with curves and clips here."
+)
 model_option = click.option("--model", help="Checkpoint for an index.  [default: the one that it was built with]")
 
 
@@ -84,6 +89,7 @@ model_option = click.option("--model", help="Checkpoint for an index.  [default:
 @click.option("--model", default=SHIPPED_MODEL, show_default=True, help="Checkpoint to index the archive with.")
 @search_options
 @score_options
+@report_option
 @click.pass_context
 def main(
     context: click.Context,
@@ -96,6 +102,7 @@ def main(
     min_iou: float,
     is_allowing_missing: bool,
     json_path: Path | None,
+    report_path: Path | None,
 ) -> None:
     """Score search on own queries; without a command, on rendered scenes whose narrations are the judgements."""
     if context.invoked_subcommand is not None:
@@ -106,7 +113,8 @@ def main(
     rules = _rules(measures, top_k, min_iou, is_allowing_missing)
     files = rendered_own_archive(archive, model, device)
     system = IndexArchive(files.index_folder, model=model, device=device, target=Target(target))
-    show_result(scored_result(system, files.queries, files.qrels, rules, heading=RENDERED_HEADING), json_path)
+    result = scored_result(system, files.queries, files.qrels, rules, heading=RENDERED_HEADING)
+    _show(result, json_path, report_path)
 
 
 @main.command()
@@ -115,6 +123,7 @@ def main(
 @search_options
 @model_option
 @score_options
+@report_option
 @click.option("--run", "run_path", type=_PATH, help="Keep the ranking here, in TREC's form.")
 def score(
     system: str,
@@ -128,12 +137,13 @@ def score(
     min_iou: float,
     is_allowing_missing: bool,
     json_path: Path | None,
+    report_path: Path | None,
     run_path: Path | None,
 ) -> None:
     """Measure how well SYSTEM answers the queries."""
     rules = _rules(measures, top_k, min_iou, is_allowing_missing)
     archive = system_of(system, load_queries(queries), target=target, device=device, model=model)
-    show_result(scored_result(archive, queries, qrels, rules, run_path=run_path), json_path)
+    _show(scored_result(archive, queries, qrels, rules, run_path=run_path), json_path, report_path)
 
 
 @main.command()
@@ -256,7 +266,17 @@ def scored_result(
         scores=scored.means,
         facts={**scored.facts, **usable.facts},
         published=(),
+        illustrated=Illustrated(
+            functools.partial(own_details, own, usable, scored, rules),
+            system.draw if isinstance(system, IndexArchive) else None,
+        ),
     )
+
+
+def _show(result: BenchmarkResult, json_path: Path | None, report_path: Path | None) -> None:
+    show_result(result, json_path)
+    if report_path is not None:
+        report_run(report_path, result)
 
 
 def _rules(measures: tuple[str, ...], top_k: int, min_iou: float, is_allowing_missing: bool) -> ScoreRules:

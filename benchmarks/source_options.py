@@ -1,7 +1,7 @@
 """The command-line options that the benchmarks share."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import click
 from henasy.evaluation.benchmark import Benchmark, run_benchmark
 from henasy.evaluation.features import Similarity
 from henasy.evaluation.report import reported_errors, show_result
+from henasy.evaluation.run_report import report_run
 from henasy.evaluation.source import SourceOptions
 
 _PATH = click.Path(path_type=Path)
@@ -33,11 +34,23 @@ _OPTIONS = (
     click.option("--no-cache", is_flag=True, help="Encode anew, and keep no embeddings for the next run."),
     click.option("--json", "json_path", type=_PATH, help="Write the numbers here, as fractions."),
 )
+_REPORT = click.option("--report", "report_path", type=_PATH, help="Write an HTML page with curves and clips here.")
 
 
 def source_options(command: Callable[[SourceOptions, Path | None], None]) -> Callable[..., Any]:
     """The command with its options; a deliberate error ends it with one line and exit code 1."""
 
+    @functools.wraps(command)
+    def run(options: SourceOptions, json_path: Path | None, report_path: Path | None) -> None:
+        assert report_path is None
+        command(options, json_path)
+
+    return _with_options(run, _OPTIONS)
+
+
+def _with_options(
+    command: Callable[[SourceOptions, Path | None, Path | None], None], options: Sequence[Callable[..., Any]]
+) -> Callable[..., Any]:
     @functools.wraps(command)
     def with_options(
         *,
@@ -52,8 +65,9 @@ def source_options(command: Callable[[SourceOptions, Path | None], None]) -> Cal
         is_allowing_missing: bool,
         no_cache: bool,
         json_path: Path | None,
+        report_path: Path | None = None,
     ) -> None:
-        options = SourceOptions(
+        source = SourceOptions(
             annotations=annotations,
             videos=videos,
             model=model,
@@ -66,10 +80,10 @@ def source_options(command: Callable[[SourceOptions, Path | None], None]) -> Cal
             is_cached=not no_cache,
         )
         with reported_errors():
-            command(options, json_path)
+            command(source, json_path, report_path)
 
     decorated: Callable[..., Any] = with_options
-    for option in reversed(_OPTIONS):
+    for option in reversed(options):
         decorated = option(decorated)
     return decorated
 
@@ -77,7 +91,10 @@ def source_options(command: Callable[[SourceOptions, Path | None], None]) -> Cal
 def benchmark_command(benchmark: Benchmark, description: str) -> click.Command:
     """The command of a benchmark that needs no options but the shared ones; `description` is its `--help`."""
 
-    def run(options: SourceOptions, json_path: Path | None) -> None:
-        show_result(run_benchmark(benchmark, options), json_path)
+    def run(options: SourceOptions, json_path: Path | None, report_path: Path | None) -> None:
+        result = run_benchmark(benchmark, options)
+        show_result(result, json_path)
+        if report_path is not None:
+            report_run(report_path, result)
 
-    return click.command(help=description)(source_options(run))
+    return click.command(help=description)(_with_options(run, (*_OPTIONS, _REPORT)))

@@ -1,13 +1,17 @@
 """One benchmark from the options of its command line to a result: the same steps for all of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from henasy.errors import InputError
+from henasy.evaluation.details import Details, ItemPicture, Wanted
+from henasy.evaluation.frame_rules import FrameSelector
 from henasy.evaluation.published import PublishedRow
 from henasy.evaluation.report import RENDERED_HEADING
-from henasy.evaluation.result import BenchmarkResult
+from henasy.evaluation.result import BenchmarkResult, Illustrated
+from henasy.evaluation.run_report import draw_clips
 from henasy.evaluation.source import AnnotatedVideos, FeatureSource, SourceOptions, VideoSource, choose_source
 
 
@@ -21,6 +25,8 @@ class Scored:
     """What fixes the scores, and on how many of how many items they rest."""
     remark: str | None = None
     """What keeps the numbers from being those of the published test set."""
+    details: Callable[[], Details] | None = None
+    """Collects what a report shows beside the scores."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +41,8 @@ class Benchmark:
     score_videos: Callable[[VideoSource], Scored]
     score_features: Callable[[FeatureSource], Scored] | None
     """None where embeddings made elsewhere cannot be scored."""
+    selector: FrameSelector | None = None
+    """Which frames stand for a clip in the pictures of a report; None for no pictures."""
     rendered: Callable[[Path | None], AnnotatedVideos]
     """The benchmark's files of a rendered archive; None for the cached one."""
 
@@ -51,10 +59,10 @@ def run_benchmark(benchmark: Benchmark, options: SourceOptions) -> BenchmarkResu
         if benchmark.score_features is None:
             raise InputError("--features", "this benchmark needs a model and videos")
         scored = benchmark.score_features(source)
-    elif isinstance(source, VideoSource):
-        scored = benchmark.score_videos(source)
+        videos = None
     else:
-        scored = benchmark.score_videos(source.as_videos(*benchmark.rendered(source.archive)))
+        videos = source if isinstance(source, VideoSource) else source.as_videos(*benchmark.rendered(source.archive))
+        scored = benchmark.score_videos(videos)
     title = benchmark.title if scored.remark is None else f"{benchmark.title}; {scored.remark}"
     return BenchmarkResult(
         heading=RENDERED_HEADING if is_rendered else title,
@@ -62,4 +70,11 @@ def run_benchmark(benchmark: Benchmark, options: SourceOptions) -> BenchmarkResu
         scores=scored.scores,
         facts=scored.facts,
         published=() if is_rendered else benchmark.published,
+        illustrated=None if scored.details is None else Illustrated(scored.details, _drawing(benchmark, videos)),
     )
+
+
+def _drawing(
+    benchmark: Benchmark, source: VideoSource | None
+) -> Callable[[Sequence[Wanted]], Sequence[ItemPicture]] | None:
+    return None if source is None or benchmark.selector is None else partial(draw_clips, source, benchmark.selector)

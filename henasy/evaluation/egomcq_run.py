@@ -1,5 +1,6 @@
 """EgoMCQ from annotations and embeddings to a result."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ from henasy.errors import InputError
 from henasy.evaluation.benchmark import Benchmark, Scored
 from henasy.evaluation.egomcq import NUM_CHOICES, EgoMcq, annotation_file, load_egomcq
 from henasy.evaluation.features import compared_features, feature_facts
+from henasy.evaluation.frame_rules import EGO4D_FRAMES
+from henasy.evaluation.mcq_details import mcq_details
 from henasy.evaluation.multiple_choice import multiple_choice_scores
 from henasy.evaluation.published import EGOMCQ_ROWS
 from henasy.evaluation.report import file_digest
@@ -19,7 +22,6 @@ def score_videos(source: VideoSource) -> Scored:
     """The scores for the choices of every question, encoded with a model."""
     # Loads torch, which scoring somebody else's features needs not.
     from henasy.evaluation.encoded import encode_annotated
-    from henasy.evaluation.frame_rules import EGO4D_FRAMES
 
     annotations = load_egomcq(source.annotations)
     spans, choice_rows = annotations.distinct_spans()
@@ -83,7 +85,12 @@ def score_similarity(
     if scores.num_tied:
         facts["ties"] = f"{scores.num_tied} questions have equal best choices; the first was taken"
     remark = None if kept.all() else "not the whole test set"
-    return Scored(scores={"inter": scores.inter, "intra": scores.intra}, facts=facts, remark=remark)
+    return Scored(
+        scores={"inter": scores.inter, "intra": scores.intra},
+        facts=facts,
+        remark=remark,
+        details=partial(mcq_details, annotations, similarity, kept),
+    )
 
 
 def rendered_files(archive: Path | None) -> AnnotatedVideos:
@@ -101,5 +108,6 @@ EGOMCQ = Benchmark(
     published=EGOMCQ_ROWS,
     score_videos=score_videos,
     score_features=score_features,
+    selector=EGO4D_FRAMES,
     rendered=rendered_files,
 )

@@ -1,5 +1,6 @@
 """EK100 multi-instance retrieval from annotations and embeddings to a result."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,9 @@ from henasy.errors import InputError
 from henasy.evaluation.benchmark import Benchmark, Scored
 from henasy.evaluation.epic100 import EpicRetrieval, annotation_files, load_epic_retrieval
 from henasy.evaluation.features import compared_features, feature_facts
+from henasy.evaluation.frame_rules import EK100_FRAMES
 from henasy.evaluation.mir import mir_scores
+from henasy.evaluation.mir_details import mir_details
 from henasy.evaluation.published import EK100_MIR_ROWS
 from henasy.evaluation.relevancy import PUBLISHED_DIGEST, matrix_digest, relevancy_matrix
 from henasy.evaluation.report import file_digest
@@ -20,7 +23,6 @@ def score_videos(source: VideoSource) -> Scored:
     """The scores for the annotated clips of videos, encoded with a model."""
     # Loads torch, which scoring somebody else's features needs not.
     from henasy.evaluation.encoded import encode_annotated
-    from henasy.evaluation.frame_rules import EK100_FRAMES
 
     annotations = load_epic_retrieval(source.annotations)
     digest = file_digest(*annotation_files(source.annotations))
@@ -65,8 +67,10 @@ def score_similarity(
     digest = matrix_digest(relevancy)
     num_clips, num_sentences = similarity.shape
     is_published = digest == PUBLISHED_DIGEST
+    clips, sentences = np.arange(num_clips), np.arange(num_sentences)
     if kept_clips is not None and not kept_clips.all():
-        similarity, relevancy = _kept(similarity, relevancy, kept_clips)
+        clips, sentences = _kept(relevancy, kept_clips)
+        similarity, relevancy = similarity[clips][:, sentences], relevancy[clips][:, sentences]
         is_published = False
     facts = {
         **facts,
@@ -75,7 +79,12 @@ def score_similarity(
     }
     is_whole = relevancy.shape == (num_clips, num_sentences)
     remark = None if is_published else "not the published test set" if is_whole else "not the whole test set"
-    return Scored(scores=mir_scores(similarity, relevancy).as_fractions(), facts=facts, remark=remark)
+    return Scored(
+        scores=mir_scores(similarity, relevancy).as_fractions(),
+        facts=facts,
+        remark=remark,
+        details=partial(mir_details, annotations, similarity, relevancy, clips, sentences),
+    )
 
 
 def rendered_files(archive: Path | None) -> AnnotatedVideos:
@@ -87,13 +96,12 @@ def rendered_files(archive: Path | None) -> AnnotatedVideos:
     return AnnotatedVideos(layout.epic_annotations, layout.videos)
 
 
-def _kept(
-    similarity: NDArray[np.float64], relevancy: NDArray[np.float64], kept_clips: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _kept(relevancy: NDArray[np.float64], kept_clips: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows of the kept clips, and of the sentences that one of them matches."""
     has_match = (relevancy[kept_clips] == 1).any(axis=0)
     if not has_match.any():
         raise InputError("videos", "not one annotated clip could be read")
-    return similarity[kept_clips][:, has_match], relevancy[kept_clips][:, has_match]
+    return np.flatnonzero(kept_clips), np.flatnonzero(has_match)
 
 
 EK100_MIR = Benchmark(
@@ -102,5 +110,6 @@ EK100_MIR = Benchmark(
     published=EK100_MIR_ROWS,
     score_videos=score_videos,
     score_features=score_features,
+    selector=EK100_FRAMES,
     rendered=rendered_files,
 )

@@ -1,8 +1,20 @@
 """What a benchmark run yields, whatever its embeddings came from."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from henasy.evaluation.details import Details, ItemPicture, Wanted
 from henasy.evaluation.published import PublishedRow
+
+
+class Illustrated(NamedTuple):
+    """What a report shows beside the scores."""
+
+    details: Callable[[], Details]
+    """Collects queries and curves, which a run without a report needs not."""
+    draw: Callable[[Sequence[Wanted]], Sequence[ItemPicture]] | None
+    """Makes one picture per wanted clip; None where embeddings came without videos."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,3 +30,5 @@ class BenchmarkResult:
     """What fixes the scores: model, frames, crop, hashes of the annotations."""
     published: tuple[PublishedRow, ...]
     """Rows of the papers to show beside this run; none where they do not compare."""
+    illustrated: Illustrated | None = None
+    """None where a report has nothing but the scores."""

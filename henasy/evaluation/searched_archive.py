@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from henasy.errors import AnnotationError, InputError, NotFoundError
+from henasy.evaluation.details import ItemPicture, Wanted
 from henasy.evaluation.doc_ids import DocSpan, format_doc_id, parse_doc_id
 from henasy.evaluation.found_spans import FoundSpan
+from henasy.evaluation.video_files import VideoFiles
 from henasy.search.hits import Hit
 from henasy.search.request import MAX_HITS, MAX_QUERIES, SearchRequest, Target
 
@@ -96,6 +98,19 @@ class IndexArchive:
     def search(self, queries: Mapping[str, str], top_k: int) -> dict[str, list[FoundSpan]]:
         """The best hits of each query."""
         return in_batches(queries, top_k, self._answer)
+
+    def draw(self, wanted: Sequence[Wanted]) -> Sequence[ItemPicture]:
+        """Pictures of clips by their video's id, with the entities that the model finds in them."""
+        from henasy.evaluation.frame_rules import EK100_FRAMES
+        from henasy.evaluation.item_pictures import item_pictures
+
+        index = self._engine.index
+        records = {one.span.video_id: index.videos.get(one.span.video_id) for one in wanted}
+        files = {
+            video_id: VideoFiles(video_id=video_id, paths=(record.file,), chunk_starts_s=None)
+            for video_id, record in records.items()
+        }
+        return item_pictures(wanted, self._engine.encoder, EK100_FRAMES, files)
 
     def _answer(self, texts: tuple[str, ...], top_k: int) -> list[list[FoundSpan]]:
         answer = self._engine.search(SearchRequest(queries=texts, target=self._target, top_k=top_k))

@@ -1,0 +1,29 @@
+"""The HTML report of a benchmark's run, and pictures of the clips that the run read."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from henasy.evaluation.details import ItemPicture, Wanted
+from henasy.evaluation.frame_rules import FrameSelector
+from henasy.evaluation.html_report import write_report
+from henasy.evaluation.result import BenchmarkResult
+from henasy.evaluation.source import VideoSource
+
+
+def report_run(path: Path, result: BenchmarkResult) -> None:
+    """Writes the report of a run into one file."""
+    if result.illustrated is None:
+        write_report(path, result)
+    else:
+        write_report(path, result, result.illustrated.details(), result.illustrated.draw)
+
+
+def draw_clips(source: VideoSource, selector: FrameSelector, wanted: Sequence[Wanted]) -> Sequence[ItemPicture]:
+    """Pictures of clips of a benchmark's videos, with the entities that its model finds."""
+    # Loads torch, which a report without pictures needs not.
+    from henasy.checkpoint.encoder import load_encoder
+    from henasy.evaluation.item_pictures import item_pictures
+    from henasy.evaluation.video_files import videos_by_id
+
+    encoder = load_encoder(source.model, device=source.device, num_frames=source.num_frames)
+    return item_pictures(wanted, encoder, selector, videos_by_id(source.videos))
