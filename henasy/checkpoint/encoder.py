@@ -24,7 +24,7 @@ from henasy.model.config import DualConfig, ModelConfig
 from henasy.model.dual import DualEncoder
 from henasy.model.henasy import Henasy
 from henasy.model.timesformer import inflate_temporal_embed
-from henasy.text.tokenizer import Tokenizer
+from henasy.text.stored import AnyTokenizer
 from henasy.video.preprocess import PreprocessSpec, preprocess
 
 DTYPES = ("float32", "bfloat16")
@@ -162,7 +162,12 @@ class Encoder:
 
     @torch.inference_mode()
     def encode_clips(
-        self, frames: NDArray[np.uint8], frame_rows: NDArray[np.int64], *, is_normalised: bool = True
+        self,
+        frames: NDArray[np.uint8],
+        frame_rows: NDArray[np.int64],
+        *,
+        is_normalised: bool = True,
+        third: int | None = None,
     ) -> ClipEncoding:
         """Embeddings and entities of N clips.
 
@@ -170,12 +175,13 @@ class Encoder:
             frames: (F, H, W, 3) uint8, RGB, displayed orientation.
             frame_rows: (N, T) integers, rows of `frames` that make each clip.
             is_normalised: False for embeddings as the model gives them, for evaluators that take raw dot products.
+            third: which of three crops along the long side to see in place of the usual one, as for `preprocess`.
 
         Raises:
             InputError: an array has another shape or type, or a row does not exist.
         """
         found = self._blank(len(frame_rows))
-        for rows, clips in self._micro_batches(frames, frame_rows):
+        for rows, clips in self._micro_batches(frames, frame_rows, third):
             with self._precision():
                 part = self._encode(clips, _unit if is_normalised else _raw)
             for name in ClipEncoding._fields:
@@ -217,9 +223,9 @@ class Encoder:
         """
         return self._require_tokenizer().num_tokens(texts)
 
-    def _require_tokenizer(self) -> Tokenizer:
+    def _require_tokenizer(self) -> AnyTokenizer:
         if self._tokenizer is None:
-            raise UnsupportedError("this checkpoint has no tokenizer, so it cannot read text; import it with --vocab")
+            raise UnsupportedError("this checkpoint has no tokenizer, so it cannot read text; import it with one")
         return self._tokenizer
 
     @torch.inference_mode()
@@ -233,8 +239,9 @@ class Encoder:
         """
         finish = _unit if is_normalised else _raw
         embeddings = np.zeros((len(texts), self.width), np.float32)
-        tokens = self._require_tokenizer().encode_batch(texts)
-        for rows in _by_length(tokens.argmax(axis=1) + 1):
+        tokenizer = self._require_tokenizer()
+        tokens = tokenizer.encode_batch(texts)
+        for rows in _by_length(tokenizer.lengths(tokens)):
             batch = torch.from_numpy(tokens[rows]).to(self.device)
             with self._precision():
                 embeddings[rows] = finish(self._model.encode_text(batch))
@@ -291,22 +298,22 @@ class Encoder:
         )
 
     def _micro_batches(
-        self, frames: NDArray[np.uint8], frame_rows: NDArray[np.int64]
+        self, frames: NDArray[np.uint8], frame_rows: NDArray[np.int64], third: int | None = None
     ) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
         """Rows of clips with (micro_batch, T, 3, S, S) normalised frames, filled up with the first of them."""
         self._check(frames, frame_rows)
         used, positions = np.unique(frame_rows, return_inverse=True)
         table = positions.reshape(frame_rows.shape)
-        images = self._images(frames, used)
+        images = self._images(frames, used, third)
         for first in range(0, len(table), self.micro_batch):
             rows = np.arange(first, min(first + self.micro_batch, len(table)))
             filled = np.concatenate([rows, np.full(self.micro_batch - len(rows), first)])
             yield rows, images[torch.from_numpy(table[filled]).to(self.device)]
 
-    def _images(self, frames: NDArray[np.uint8], used: NDArray[np.int64]) -> Tensor:
+    def _images(self, frames: NDArray[np.uint8], used: NDArray[np.int64], third: int | None) -> Tensor:
         """(U, 3, S, S) the frames in use as the model sees them, each once."""
         pieces = [
-            preprocess(frames[used[first : first + _FRAMES_AT_ONCE]], self.spec, device=self.device)
+            preprocess(frames[used[first : first + _FRAMES_AT_ONCE]], self.spec, device=self.device, third=third)
             for first in range(0, len(used), _FRAMES_AT_ONCE)
         ]
         side = self.spec.image_px

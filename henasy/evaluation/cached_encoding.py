@@ -17,14 +17,17 @@ from numpy.typing import NDArray
 
 from henasy.checkpoint.encoder import Encoder
 from henasy.evaluation.embed import Described, SpanArrays, flat_frames, gather_spans
-from henasy.evaluation.embedding_cache import Arrays, load_entry, store_entry
+from henasy.evaluation.embedding_cache import Arrays, Key, load_entry, store_entry
 from henasy.evaluation.frame_rules import FrameSelector, Span
 from henasy.evaluation.span_frames import RefusedSpans, read_spans
 from henasy.evaluation.video_files import VideoFiles
 
 _FORMAT = 1
 """Must change whenever equal keys would mean other arrays."""
-_IS_ENCODED, _REFUSED, _TEXTS = "is_encoded", "refused", "texts"
+NUM_THIRDS = 3
+_IS_ENCODED, _REFUSED, _TEXTS, _VIEWS = "is_encoded", "refused", "texts", "views"
+_MANY_FRAMES_SPANS = 2
+"""Spans in memory at a time when each has a hundred frames and more."""
 
 
 class EncodedSpans(NamedTuple):
@@ -40,6 +43,16 @@ class EncodedSpans(NamedTuple):
     """(N, E)"""
     assignment: NDArray[np.uint8]
     """(N, T, K), or (N, 0, 0) where E is 0."""
+    is_encoded: NDArray[np.bool_]
+    """(N,)"""
+    refused: tuple[RefusedSpans, ...]
+
+
+class EncodedViews(NamedTuple):
+    """Embeddings of the views of spans as the model gives them, zeros where there are none."""
+
+    views: NDArray[np.float32]
+    """(N, V, D) clip by clip, the three crops of each side by side."""
     is_encoded: NDArray[np.bool_]
     """(N,)"""
     refused: tuple[RefusedSpans, ...]
@@ -69,25 +82,70 @@ def encoded_spans(
         on_progress: called with the number of spans done since the last call.
     """
     key = span_key(encoder, spans, selector, found) | {"entities": with_entities}
-    arrays = load_entry(key) if is_cached else None
-    if arrays is None or (not is_partial_welcome and not arrays[_IS_ENCODED].all()):
+
+    def compute() -> Arrays:
         batches = read_spans(spans, dict(found), selector.choose, encoder.num_frames)
         describe = _describe(encoder, with_entities=with_entities)
-        arrays = _packed(gather_spans(describe, batches, len(spans), on_progress=on_progress), encoder)
-        if is_cached:
-            store_entry(key, arrays)
-    return _unpacked(arrays)
+        return _packed(
+            gather_spans(describe, batches, len(spans), on_progress=on_progress), _blank(encoder, len(spans))
+        )
+
+    arrays = _kept(key, compute, is_cached=is_cached, is_partial_welcome=is_partial_welcome)
+    return EncodedSpans(
+        clip=arrays["clip"],
+        global_clip=arrays["global_clip"],
+        entities=arrays["entities"],
+        is_valid=arrays["is_valid"],
+        assignment=arrays["assignment"],
+        is_encoded=arrays[_IS_ENCODED],
+        refused=_refused(arrays),
+    )
+
+
+def encoded_views(
+    encoder: Encoder,
+    spans: Sequence[Span],
+    selector: FrameSelector,
+    found: Mapping[str, VideoFiles],
+    *,
+    num_clips: int,
+    is_cached: bool = True,
+    is_partial_welcome: bool = False,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> EncodedViews:
+    """Embeddings of every span in many views: clips spread over its time, three crops of each.
+
+    Args:
+        encoder: what encodes.
+        spans: what to encode.
+        selector: gives the frames of all clips of a span, one clip after the other.
+        found: the files of each video; spans of other videos are refused.
+        num_clips: clips per span.
+        is_cached: whether the cache is read and written.
+        is_partial_welcome: as for `encoded_spans`.
+        on_progress: called with the number of spans done since the last call.
+    """
+    key = span_key(encoder, spans, selector, found) | {"clips": num_clips, "thirds": NUM_THIRDS}
+
+    def compute() -> Arrays:
+        batches = read_spans(spans, dict(found), selector.choose, encoder.num_frames, batch_spans=_MANY_FRAMES_SPANS)
+        gathered = gather_spans(_describe_views(encoder, num_clips), batches, len(spans), on_progress=on_progress)
+        blank = np.zeros((len(spans), num_clips * NUM_THIRDS, encoder.width), np.float32)
+        return _packed(gathered, {_VIEWS: blank})
+
+    arrays = _kept(key, compute, is_cached=is_cached, is_partial_welcome=is_partial_welcome)
+    return EncodedViews(views=arrays[_VIEWS], is_encoded=arrays[_IS_ENCODED], refused=_refused(arrays))
 
 
 def encoded_texts(encoder: Encoder, texts: Sequence[str], *, is_cached: bool = True) -> NDArray[np.float32]:
     """(M, D) embeddings of texts as the model gives them; every distinct one is encoded once."""
     distinct = list(dict.fromkeys(texts))
     key = encoder_key(encoder) | {"texts": digest(distinct)}
-    arrays = load_entry(key) if is_cached else None
-    if arrays is None:
-        arrays = {_TEXTS: encoder.encode_texts(distinct, is_normalised=False)}
-        if is_cached:
-            store_entry(key, arrays)
+
+    def compute() -> Arrays:
+        return {_TEXTS: encoder.encode_texts(distinct, is_normalised=False)}
+
+    arrays = _kept(key, compute, is_cached=is_cached, is_partial_welcome=True)
     row_of = {text: row for row, text in enumerate(distinct)}
     vectors: NDArray[np.float32] = arrays[_TEXTS][[row_of[text] for text in texts]]
     return vectors
@@ -135,30 +193,44 @@ def _describe(encoder: Encoder, *, with_entities: bool) -> Callable[[NDArray[np.
     return describe
 
 
-def _packed(found: SpanArrays, encoder: Encoder) -> Arrays:
-    count = len(found.is_described)
-    blank = np.zeros((count, encoder.width), np.float32)
-    defaults: Arrays = {
-        "clip": blank,
-        "global_clip": blank,
+def _describe_views(encoder: Encoder, num_clips: int) -> Callable[[NDArray[np.uint8]], Described]:
+    def describe(frames: NDArray[np.uint8]) -> Described:
+        count, num_frames = frames.shape[:2]
+        clips = flat_frames(frames.reshape(count * num_clips, num_frames // num_clips, *frames.shape[2:]))
+        views = [encoder.encode_clips(*clips, is_normalised=False, third=third).clip for third in range(NUM_THIRDS)]
+        return {_VIEWS: np.stack(views, axis=1).reshape(count, num_clips * NUM_THIRDS, -1)}
+
+    return describe
+
+
+def _kept(key: Key, compute: Callable[[], Arrays], *, is_cached: bool, is_partial_welcome: bool) -> Arrays:
+    """The arrays of a key, computed if the cache has none that will do."""
+    arrays = load_entry(key) if is_cached else None
+    if arrays is None or (not is_partial_welcome and not arrays[_IS_ENCODED].all()):
+        arrays = compute()
+        if is_cached:
+            store_entry(key, arrays)
+    return arrays
+
+
+def _blank(encoder: Encoder, count: int) -> Arrays:
+    vectors = np.zeros((count, encoder.width), np.float32)
+    return {
+        "clip": vectors,
+        "global_clip": vectors,
         "entities": np.zeros((count, 0, encoder.width), np.float32),
         "is_valid": np.zeros((count, 0), np.bool_),
         "assignment": np.zeros((count, 0, 0), np.uint8),
     }
+
+
+def _packed(found: SpanArrays, blank: Arrays) -> Arrays:
+    """What was found, with blank arrays for what was not, as the cache keeps it."""
     refused = json.dumps([(part.rows.tolist(), part.reason) for part in found.refused]).encode()
     flags = {_IS_ENCODED: found.is_described, _REFUSED: np.frombuffer(refused, np.uint8)}
-    return defaults | found.values | flags
+    return blank | found.values | flags
 
 
-def _unpacked(arrays: Arrays) -> EncodedSpans:
+def _refused(arrays: Arrays) -> tuple[RefusedSpans, ...]:
     listed = json.loads(arrays[_REFUSED].tobytes())
-    refused = tuple(RefusedSpans(np.array(rows, np.int64), reason) for rows, reason in listed)
-    return EncodedSpans(
-        clip=arrays["clip"],
-        global_clip=arrays["global_clip"],
-        entities=arrays["entities"],
-        is_valid=arrays["is_valid"],
-        assignment=arrays["assignment"],
-        is_encoded=arrays[_IS_ENCODED],
-        refused=refused,
-    )
+    return tuple(RefusedSpans(np.array(rows, np.int64), reason) for rows, reason in listed)

@@ -6,7 +6,8 @@ and texts that the annotations name, and the video files. Scores are computed an
 N spans, M texts, D width of the joint space, E entities, T frames, K patches.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from henasy.checkpoint.encoder import Encoder, load_encoder
 from henasy.errors import NotFoundError, VideoError
-from henasy.evaluation.cached_encoding import encoded_spans, encoded_texts
+from henasy.evaluation.cached_encoding import NUM_THIRDS, encoded_spans, encoded_texts, encoded_views
 from henasy.evaluation.features import Similarity
 from henasy.evaluation.frame_rules import FrameSelector, Span
 from henasy.evaluation.source import VideoSource
@@ -50,6 +51,18 @@ class Encoded(NamedTuple):
     """(N, T, K) entity of each patch; (N, 0, 0) where E is 0."""
 
 
+class EncodedMany(NamedTuple):
+    """Embeddings in the order of the spans and the texts, as in `Encoded`, with many views of each span."""
+
+    views: NDArray[np.float32]
+    """(N, V, D), zeros where there is none."""
+    is_encoded: NDArray[np.bool_]
+    """(N,)"""
+    texts: NDArray[np.float32]
+    """(M, D)"""
+    facts: dict[str, object]
+
+
 def encode_annotated(
     spans: Sequence[Span],
     texts: Sequence[str],
@@ -75,8 +88,7 @@ def encode_annotated(
     """
     found = available_videos(spans, source.videos, is_allowing_missing=source.is_allowing_missing)
     encoder = load_encoder(source.model, device=source.device, num_frames=source.num_frames)
-    with progress_bar() as progress:
-        task = progress.add_task("encoding", total=len(spans))
+    with _progress(len(spans)) as on_progress:
         encoded = encoded_spans(
             encoder,
             spans,
@@ -85,20 +97,53 @@ def encode_annotated(
             with_entities=with_entities,
             is_cached=source.is_cached,
             is_partial_welcome=source.is_allowing_missing,
-            on_progress=lambda count: progress.advance(task, count),
+            on_progress=on_progress,
         )
-    facts = encoder_facts(source.model, encoder, is_rendered=source.is_rendered)
-    facts |= {"similarity": source.similarity, "annotations sha256": annotations}
-    facts |= refusal_facts(encoded.refused, num_spans=len(spans), is_allowed=source.is_allowing_missing)
     return Encoded(
         clip=compared_vectors(encoded.clip, source.similarity),
         is_encoded=encoded.is_encoded,
         texts=compared_vectors(encoded_texts(encoder, texts, is_cached=source.is_cached), source.similarity),
-        facts=facts,
+        facts=_facts(encoder, source, annotations, encoded.refused, len(spans)),
         global_clip=compared_vectors(encoded.global_clip, source.similarity),
         entities=compared_vectors(encoded.entities, source.similarity),
         is_valid=encoded.is_valid,
         assignment=encoded.assignment,
+    )
+
+
+def encode_many_views(
+    spans: Sequence[Span],
+    texts: Sequence[str],
+    selector: FrameSelector,
+    source: VideoSource,
+    annotations: str,
+    *,
+    num_clips: int,
+) -> EncodedMany:
+    """Embeddings of every span in `num_clips` clips of three crops each, and of every text.
+
+    `selector` gives the frames of all clips of a span, one clip after the other. Else as `encode_annotated`.
+    """
+    found = available_videos(spans, source.videos, is_allowing_missing=source.is_allowing_missing)
+    encoder = load_encoder(source.model, device=source.device, num_frames=source.num_frames)
+    with _progress(len(spans)) as on_progress:
+        encoded = encoded_views(
+            encoder,
+            spans,
+            selector,
+            found,
+            num_clips=num_clips,
+            is_cached=source.is_cached,
+            is_partial_welcome=source.is_allowing_missing,
+            on_progress=on_progress,
+        )
+    facts = _facts(encoder, source, annotations, encoded.refused, len(spans))
+    crops = f"{encoder.spec.image_px} px, {NUM_THIRDS} crops, antialias {encoder.spec.is_antialiased}"
+    return EncodedMany(
+        views=compared_vectors(encoded.views, source.similarity),
+        is_encoded=encoded.is_encoded,
+        texts=compared_vectors(encoded_texts(encoder, texts, is_cached=source.is_cached), source.similarity),
+        facts=facts | {"image": crops, "clips": num_clips},
     )
 
 
@@ -161,6 +206,21 @@ def _listed(refused: Sequence[RefusedSpans]) -> str:
     lines = [f"{len(part.rows)} spans: {part.reason}" for part in refused]
     rest = [f"and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else []
     return "\n".join([f"{sum(len(part.rows) for part in refused)} spans cannot be read", *lines[:_LISTED], *rest])
+
+
+def _facts(
+    encoder: Encoder, source: VideoSource, annotations: str, refused: Sequence[RefusedSpans], num_spans: int
+) -> dict[str, object]:
+    facts = encoder_facts(source.model, encoder, is_rendered=source.is_rendered)
+    facts |= {"similarity": source.similarity, "annotations sha256": annotations}
+    return facts | refusal_facts(refused, num_spans=num_spans, is_allowed=source.is_allowing_missing)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    with progress_bar() as progress:
+        task = progress.add_task("encoding", total=total)
+        yield lambda count: progress.advance(task, count)
 
 
 def progress_bar() -> Progress:

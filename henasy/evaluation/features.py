@@ -12,12 +12,12 @@ from henasy.evaluation.report import file_digest
 Similarity = Literal["cosine", "dot"]
 
 
-def load_features(path: Path, leading: tuple[int, ...], *, rows: str) -> NDArray[np.float64]:
+def load_features(path: Path, leading: tuple[int | None, ...], *, rows: str) -> NDArray[np.float64]:
     """Features (*leading, d) of a `.npy` file.
 
     Args:
         path: file of a float array.
-        leading: the shape before the width, known from the annotations.
+        leading: the shape before the width, known from the annotations; None for any number of at least 1.
         rows: what the rows are, for the error message.
 
     Raises:
@@ -32,8 +32,9 @@ def load_features(path: Path, leading: tuple[int, ...], *, rows: str) -> NDArray
         raise InputError("features", f"{path} is not a plain .npy array: {error}") from error
     if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
         raise InputError("features", f"{path} holds {getattr(array, 'dtype', 'an archive')}, must be a float array")
-    if array.ndim != len(leading) + 1 or array.shape[:-1] != leading or array.shape[-1] == 0:
-        wanted = ", ".join(map(str, leading))
+    is_right = array.ndim == len(leading) + 1 and array.size > 0
+    if not is_right or any(want not in (None, size) for want, size in zip(leading, array.shape[:-1], strict=True)):
+        wanted = ", ".join("n" if size is None else str(size) for size in leading)
         raise InputError("features", f"{path} has shape {array.shape}, must be ({wanted}, d): {rows}")
     finite = np.isfinite(array).all(axis=-1)
     if not finite.all():
@@ -62,9 +63,9 @@ def compared(features: NDArray[np.float64], similarity: Similarity) -> NDArray[n
 
 def compared_features(
     videos: Path,
-    leading_videos: tuple[int, ...],
+    leading_videos: tuple[int | None, ...],
     texts: Path,
-    leading_texts: tuple[int, ...],
+    leading_texts: tuple[int | None, ...],
     similarity: Similarity,
     *,
     rows: tuple[str, str],

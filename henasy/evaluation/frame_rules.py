@@ -4,7 +4,9 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
 
-from henasy.errors import NotFoundError
+import numpy as np
+
+from henasy.errors import InputError, NotFoundError
 from henasy.evaluation.video_files import VideoFiles
 from henasy.video.probe import VideoInfo
 from henasy.video.reference_frames import (
@@ -17,6 +19,8 @@ from henasy.video.reference_frames import (
 _LAVILA_CHUNK_S = 300
 # A chunk that no video outlasts: the frame numbers of a whole file.
 _WHOLE_S = 10**9
+EGTEA_CLIPS = 10
+_EGTEA_STRIDE = 2
 
 
 class FramePlace(NamedTuple):
@@ -26,8 +30,12 @@ class FramePlace(NamedTuple):
     frame_id: int
 
 
+BLACK = FramePlace(-1, -1)
+"""A frame that no file has: black, of the size of the others."""
+
+
 class Span(NamedTuple):
-    """An annotated part `[start_s, end_s)` of a video."""
+    """An annotated part `[start_s, end_s)` of a video; an infinite end is the end of the video."""
 
     video_id: str
     start_s: float
@@ -74,5 +82,30 @@ def ego4d_rule(span: Span, files: VideoFiles, infos: list[VideoInfo], num_frames
     return tuple(FramePlace(starts_s.index(frame.chunk_start_s), frame.frame_id) for frame in located)
 
 
+def egtea_rule(span: Span, files: VideoFiles, infos: list[VideoInfo], num_frames: int) -> tuple[FramePlace, ...]:
+    """EGTEA: ten clips of T frames each, every other frame of a span at the video's own rate, starts spread evenly.
+
+    A span too short for one clip is filled up with black frames and taken ten times.
+
+    Source: PROTOCOLS section 3.4 (facebookresearch/LaViLa lavila/data/datasets.py, `egtea`).
+    """
+    if files.chunk_starts_s is not None:
+        raise InputError("videos", f"{files.paths[0].parent}: EGTEA videos must be whole files, not chunks")
+    info = infos[0]
+    start = round(span.start_s * info.fps)
+    end = info.num_frames if span.end_s == float("inf") else round(span.end_s * info.fps)
+    length, reach = end - start, num_frames * _EGTEA_STRIDE
+    if not 0 < length <= info.num_frames - start:
+        raise InputError("span", f"{info.path}: frames {start} to {end} are asked for, there are {info.num_frames}")
+    if length < reach:
+        offsets = range(0, reach, _EGTEA_STRIDE)
+        return tuple(FramePlace(0, start + offset) if offset < length else BLACK for offset in offsets) * EGTEA_CLIPS
+    first_frames = start + np.linspace(0, length - reach, EGTEA_CLIPS, dtype=int)
+    return tuple(
+        FramePlace(0, int(first) + _EGTEA_STRIDE * frame) for first in first_frames for frame in range(num_frames)
+    )
+
+
 EK100_FRAMES = FrameSelector("ek100-1", ek100_rule)
 EGO4D_FRAMES = FrameSelector("ego4d-1", ego4d_rule)
+EGTEA_FRAMES = FrameSelector("egtea-1", egtea_rule)

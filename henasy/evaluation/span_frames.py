@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from henasy.errors import HenasyError
-from henasy.evaluation.frame_rules import FramePlace, FrameRule, Span
+from henasy.evaluation.frame_rules import BLACK, FramePlace, FrameRule, Span
 from henasy.evaluation.video_files import VideoFiles
 from henasy.video.decode import find_decoder
 from henasy.video.probe import VideoInfo, probe
@@ -105,22 +105,28 @@ def _assembled(
 ) -> Iterator[tuple[int, Image | str]]:
     """Each span's row with its frames (T, H, W, 3), or with why there are none, as soon as its last frame is read."""
     waiting = deque(sorted(places, key=lambda row: max(places[row])))
-    uses = Counter(place for row in places for place in places[row])
+    uses = Counter(place for row in places for place in places[row] if place != BLACK)
     held: dict[FramePlace, Image | str] = {}
     for place, image in _read_places(files, infos, sorted(uses), decoder):
         held[place] = image
         while waiting and max(places[waiting[0]]) <= place:
             row = waiting.popleft()
-            yield row, _stacked([held[needed] for needed in places[row]])
+            yield row, _stacked([held.get(needed) for needed in places[row]])
             for needed in places[row]:
+                if needed == BLACK:
+                    continue
                 uses[needed] -= 1
                 if uses[needed] == 0:
                     held.pop(needed, None)
 
 
-def _stacked(images: list[Image | str]) -> Image | str:
+def _stacked(images: list[Image | str | None]) -> Image | str:
+    """The frames (T, H, W, 3), black for None; or what is wrong with one."""
     faults = [image for image in images if isinstance(image, str)]
-    return faults[0] if faults else np.stack([image for image in images if not isinstance(image, str)])
+    if faults:
+        return faults[0]
+    seen = [image for image in images if isinstance(image, np.ndarray)]
+    return np.stack([image if isinstance(image, np.ndarray) else np.zeros_like(seen[0]) for image in images])
 
 
 def _read_places(

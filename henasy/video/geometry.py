@@ -123,3 +123,11 @@ def resized_size(height_px: int, width_px: int, short_px: int) -> Size:
 def centre_offset(length_px: int, crop_px: int) -> int:
     """Where a centre crop starts; half a pixel is rounded to even, as the reference does."""
     return round((length_px - crop_px) / 2)
+
+
+def third_offset(length_px: int, crop_px: int, third: int) -> int:
+    """Where the first, middle or last (0, 1, 2) of three evenly spread crops starts; half a pixel is rounded up.
+
+    Source: facebookresearch/LaViLa lavila/data/video_transforms.py, `uniform_crop`.
+    """
+    return (0, -((crop_px - length_px) // 2), length_px - crop_px)[third]

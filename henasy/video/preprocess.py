@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from henasy.errors import ConfigError, InputError
-from henasy.video.geometry import FrameCrop, Size, centre_offset, resized_size
+from henasy.video.geometry import FrameCrop, Size, centre_offset, resized_size, third_offset
 
 Channels = tuple[float, float, float]
 
@@ -98,13 +98,17 @@ def lavila_spec(image_px: int = 224) -> PreprocessSpec:
     )
 
 
-def preprocess(frames: NDArray[np.uint8], spec: PreprocessSpec, *, device: torch.device | str = "cpu") -> Tensor:
+def preprocess(
+    frames: NDArray[np.uint8], spec: PreprocessSpec, *, device: torch.device | str = "cpu", third: int | None = None
+) -> Tensor:
     """The model's input (F, 3, S, S), float32 on `device`.
 
     Args:
         frames: (F, H, W, 3) uint8, RGB, displayed orientation.
         spec: what the model expects.
         device: where the work is done and the result lies.
+        third: 0, 1 or 2 for the first, middle or last of three squares along the long side, in place of the crop of
+            the spec: what evaluators of many crops take.
 
     Source: facebookresearch/LaViLa eval_zeroshot.py: bilinear resize of float frames, centre crop, normalise.
     """
@@ -115,18 +119,22 @@ def preprocess(frames: NDArray[np.uint8], spec: PreprocessSpec, *, device: torch
     if frames.shape[0] == 0:
         return torch.empty(0, 3, spec.image_px, spec.image_px, device=device)
     pixels = torch.from_numpy(np.ascontiguousarray(frames)).to(device)
-    square = _square(pixels.permute(0, 3, 1, 2).float(), spec)
+    square = _square(pixels.permute(0, 3, 1, 2).float(), spec, third)
     return ((square - mean) / std).contiguous()
 
 
-def _square(images: Tensor, spec: PreprocessSpec) -> Tensor:
+def _square(images: Tensor, spec: PreprocessSpec, third: int | None) -> Tensor:
     """Float images (F, 3, H, W) resized and cropped to (F, 3, S, S)."""
     height_px, width_px = images.shape[-2:]
     side = spec.image_px
-    target = Size(side, side) if spec.crop == "none" else resized_size(height_px, width_px, side)
+    is_whole = spec.crop == "none" and third is None
+    target = Size(side, side) if is_whole else resized_size(height_px, width_px, side)
     if target != (height_px, width_px):
         images = functional.interpolate(
             images, size=tuple(target), mode="bilinear", align_corners=False, antialias=spec.is_antialiased
         )
-    top, left = centre_offset(target.height_px, side), centre_offset(target.width_px, side)
+    if third is None:
+        top, left = centre_offset(target.height_px, side), centre_offset(target.width_px, side)
+    else:
+        top, left = third_offset(target.height_px, side, third), third_offset(target.width_px, side, third)
     return images[..., top : top + side, left : left + side]
