@@ -27,7 +27,7 @@ from henasy.errors import CheckpointError, ConfigError, NotFoundError
 from henasy.model.config import DualConfig, ModelConfig, config_from_dict, config_to_dict
 from henasy.model.dual import DualEncoder
 from henasy.model.henasy import Henasy
-from henasy.text.tokenizer import Tokenizer
+from henasy.text.stored import AnyTokenizer, tokenizer_from_json
 from henasy.video.preprocess import PreprocessSpec
 
 CONFIG = "config.json"
@@ -48,7 +48,7 @@ class Checkpoint:
     """Float32, in eval mode."""
     spec: PreprocessSpec
     """What is done to frames."""
-    tokenizer: Tokenizer | None
+    tokenizer: AnyTokenizer | None
     """None for a checkpoint that cannot read text."""
     training: TrainingNote
     """Where the weights come from."""
@@ -122,7 +122,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     return Checkpoint(model=model, spec=spec, tokenizer=tokenizer, training=training)
 
 
-def require_consistent(config: ModelConfig, spec: PreprocessSpec, tokenizer: Tokenizer | None) -> None:
+def require_consistent(config: ModelConfig, spec: PreprocessSpec, tokenizer: AnyTokenizer | None) -> None:
     """Passes when frames and tokens come out as the model takes them.
 
     Raises:
@@ -179,12 +179,12 @@ def _stored(state: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor
     return stored
 
 
-def _read_tokenizer(folder: Path) -> Tokenizer | None:
+def _read_tokenizer(folder: Path) -> AnyTokenizer | None:
     has = [(folder / name).is_file() for name in (TOKENIZER, TOKENIZER_CONFIG)]
     if not any(has):
         return None
     settings = _read_json(folder / TOKENIZER_CONFIG)
-    return Tokenizer.from_json(_read_text(folder / TOKENIZER), settings)
+    return tokenizer_from_json(_read_text(folder / TOKENIZER), settings)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from henasy.checkpoint.description import Description, describe
+from henasy.checkpoint.egovlp import import_egovlp
 from henasy.checkpoint.folder import Checkpoint, read_checkpoint, save_checkpoint
-from henasy.checkpoint.lavila import import_lavila
+from henasy.checkpoint.lavila import Imported, import_lavila
 from henasy.checkpoint.locate import locate_checkpoint
 from henasy.checkpoint.random_weights import KINDS, PRESETS, random_checkpoint
 from henasy.errors import HenasyError
@@ -26,7 +27,14 @@ _VOCABULARY = click.option(
     type=click.Path(path_type=Path, dir_okay=False),
     help="bpe_simple_vocab_16e6.txt.gz; found by itself when open_clip is installed.",
 )
+_FILE = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 _FOLDER = click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+_VISION_HEADS = click.option(
+    "--vision-heads", type=click.IntRange(min=1), help="Attention heads of the video encoder; width / 64."
+)
+_TEXT_HEADS = click.option(
+    "--text-heads", type=click.IntRange(min=1), help="Attention heads of the text tower; width / 64."
+)
 
 
 def _telling_errors(command: Callable[P, R]) -> Callable[P, R]:
@@ -63,10 +71,10 @@ def info(model: str, is_json: bool) -> None:
 
 
 @main.command("import-lavila")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@_FILE
 @_FOLDER
-@click.option("--vision-heads", type=click.IntRange(min=1), help="Attention heads of the video encoder; width / 64.")
-@click.option("--text-heads", type=click.IntRange(min=1), help="Attention heads of the text tower; width / 64.")
+@_VISION_HEADS
+@_TEXT_HEADS
 @_VOCABULARY
 @_telling_errors
 def import_lavila_command(
@@ -74,11 +82,34 @@ def import_lavila_command(
 ) -> None:
     """Turns FILE, a LaViLa dual encoder (.pth), into the checkpoint folder FOLDER."""
     found = import_lavila(file, vision_heads=vision_heads, text_heads=text_heads, vocabulary=vocabulary)
+    _save_imported(found, file, folder, "--vocab")
+
+
+@main.command("import-egovlp")
+@_FILE
+@_FOLDER
+@_VISION_HEADS
+@_TEXT_HEADS
+@click.option(
+    "--tokenizer",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder with tokenizer.json or vocab.txt of distilbert-base-uncased.",
+)
+@_telling_errors
+def import_egovlp_command(
+    file: Path, folder: Path, vision_heads: int | None, text_heads: int | None, tokenizer: Path | None
+) -> None:
+    """Turns FILE, an EgoVLP dual encoder (.pth) or LaViLa's conversion of one, into the checkpoint folder FOLDER."""
+    found = import_egovlp(file, vision_heads=vision_heads, text_heads=text_heads, tokenizer=tokenizer)
+    _save_imported(found, file, folder, "--tokenizer")
+
+
+def _save_imported(found: Imported, file: Path, folder: Path, vocabulary_option: str) -> None:
     save_checkpoint(folder, found.checkpoint)
     click.echo(f"{folder}: {len(found.checkpoint.model.state_dict())} tensors, all of those in {file}")
     if found.ignored:
         click.echo(f"not needed and left behind: {', '.join(found.ignored)}")
-    _tell_of_tokenizer(found.checkpoint)
+    _tell_of_tokenizer(found.checkpoint, vocabulary_option)
 
 
 @main.command("random")
@@ -93,12 +124,12 @@ def random_command(folder: Path, preset: str, kind: str, seed: int, vocabulary: 
     checkpoint = random_checkpoint(preset, kind, seed=seed, vocabulary=vocabulary)
     save_checkpoint(folder, checkpoint)
     click.echo(f"{folder}: {checkpoint.training.summary}")
-    _tell_of_tokenizer(checkpoint)
+    _tell_of_tokenizer(checkpoint, "--vocab")
 
 
-def _tell_of_tokenizer(checkpoint: Checkpoint) -> None:
+def _tell_of_tokenizer(checkpoint: Checkpoint, option: str) -> None:
     if checkpoint.tokenizer is None:
-        click.echo("no vocabulary, so it encodes clips but reads no text; --vocab gives it one", err=True)
+        click.echo(f"no vocabulary, so it encodes clips but reads no text; {option} gives it one", err=True)
 
 
 def _table(name: str, found: Description) -> Table:

@@ -72,6 +72,11 @@ class Tokenizer:
         """Tokens of each text with start and end, however many; above `context_length` a row loses its end."""
         return [len(tokens) + 2 for tokens in self._tokens([clean(text) for text in texts])]
 
+    def lengths(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(N,) tokens of each row of `encode_batch` up to where the text tower reads it."""
+        lengths: NDArray[np.int64] = rows.argmax(axis=1) + 1
+        return lengths
+
     def _tokens(self, cleaned: list[str]) -> list[list[int]]:
         encoded = self._bpe.encode_batch(cleaned, add_special_tokens=False)
         return [
