@@ -41,6 +41,7 @@ from henasy.search.moment_search import FoundMoment, MomentSearch, MomentsWanted
 from henasy.search.pick import PickRule, Ranked, grouped_order, pick
 from henasy.search.request import SearchRequest, Target, check_query, check_time, query_field
 from henasy.text.phrases import find_phrases
+from henasy.text.wording import Wording, mean_direction, texts_of
 from henasy.video.pool import ReadClip, read_clip
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class Engine:
         """
         started = time.perf_counter()
         self._require_answerable(request)
-        self._require_readable(request.queries)
+        self._require_readable(request.queries, request.wording_used)
         scope = self._scope(request)
         proceed()
         began = time.perf_counter()
@@ -135,6 +136,7 @@ class Engine:
         start_s: float,
         slot: int | None = None,
         *,
+        wording: Wording | None = None,
         proceed: Proceed = lambda: None,
         max_read_s: float = MAX_READ_S,
     ) -> Evidence:
@@ -145,6 +147,7 @@ class Engine:
             video_id: the clip's video.
             start_s: start of the clip, to a millisecond.
             slot: an entity to describe even if no phrase met it.
+            wording: as in a request for clips.
             proceed: called between the steps; what it raises ends the explanation.
             max_read_s: time for reading the video, after which the saliency is the stored one.
 
@@ -156,11 +159,12 @@ class Engine:
         check_query("query", query)
         check_time("start_s", start_s)
         self._require_entities("Explain")
-        self._require_readable((query,))
+        request = SearchRequest(queries=(query,), top_k=1, is_explained=True, wording=wording)
+        self._require_readable(request.queries, request.wording_used)
         view = read_views(self.index, self.encoder, np.array([self._find_clip(video_id, start_s)]))[0]
         self._require_slot(view, slot)
         proceed()
-        embedded = self._embed(SearchRequest(queries=(query,), top_k=1, is_explained=True))[0]
+        embedded = self._embed(request)[0]
         explanation = explain_clip(view, embedded, slot)
         proceed()
         saliency, reason = self._saliency(view, explanation, proceed, max_read_s)
@@ -180,10 +184,11 @@ class Engine:
         if request.is_explained:
             self._require_entities("is_explained")
 
-    def _require_readable(self, queries: tuple[str, ...]) -> None:
+    def _require_readable(self, queries: tuple[str, ...], wording: Wording) -> None:
         # A text that is cut loses the end token, at which its embedding is read.
         most = self.encoder.max_text_tokens
-        for row, count in enumerate(self.encoder.num_text_tokens(queries)):
+        longest = [max(texts_of(query, wording), key=len) for query in queries]
+        for row, count in enumerate(self.encoder.num_text_tokens(longest)):
             if count > most:
                 field = query_field(row, len(queries))
                 raise InputError(field, f"has {count} tokens with start and end, at most {most} are read by this model")
@@ -223,12 +228,16 @@ class Engine:
 
     def _embed(self, request: SearchRequest) -> list[EmbeddedQuery]:
         """The queries, and their phrases when explanations are wanted, encoded together."""
+        worded = [texts_of(text, request.wording_used) for text in request.queries]
         phrases = [find_phrases(text) if request.is_explained else [] for text in request.queries]
-        texts = list(request.queries) + [phrase.text for found in phrases for phrase in found]
+        texts = [text for of_query in worded for text in of_query]
+        texts += [phrase.text for found in phrases for phrase in found]
         vectors = self.encoder.encode_texts(texts)
-        embedded, start = [], len(request.queries)
-        for row, found in enumerate(phrases):
-            embedded.append(EmbeddedQuery(vectors[row], tuple(found), vectors[start : start + len(found)]))
+        embedded, row, start = [], 0, sum(map(len, worded))
+        for of_query, found in zip(worded, phrases, strict=True):
+            vector = mean_direction(vectors[row : row + len(of_query)])
+            embedded.append(EmbeddedQuery(vector, tuple(found), vectors[start : start + len(found)]))
+            row += len(of_query)
             start += len(found)
         return embedded
 

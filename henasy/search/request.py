@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from henasy.errors import InputError
 from henasy.index.select import Filters
+from henasy.text.wording import Wording
 
 MAX_QUERY_CHARS = 1_000
 MAX_QUERIES = 64
@@ -16,6 +17,8 @@ MAX_EXPLAINED_HITS = 100
 """Queries times top_k when every hit is explained."""
 DEFAULT_TOP_K = 10
 DEFAULT_HITS_PER_VIDEO = 3
+DEFAULT_WORDING = Wording.BARE
+"""Of every target but entities, whose texts are phrases and stay as they are."""
 
 
 class Target(StrEnum):
@@ -50,6 +53,15 @@ class SearchRequest:
     """Adds an explanation to each hit."""
     has_overlapping: bool = False
     """Keeps entities of clips that overlap a better hit of the same video."""
+    wording: Wording | None = None
+    """How the texts are put to the model; None for what suits the target."""
+
+    @property
+    def wording_used(self) -> Wording:
+        """The wording asked for, or the one that suits the target."""
+        if self.wording is not None:
+            return self.wording
+        return Wording.BARE if self.target is Target.ENTITIES else DEFAULT_WORDING
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.queries) <= MAX_QUERIES:
