@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 
 from henasy.evaluation.egomq_encoded import MqOptions, run
+from henasy.evaluation.egonlq_run import write_results
 from henasy.evaluation.report import reported_errors, show_result
 from henasy.evaluation.source import SourceOptions
 
@@ -32,7 +33,8 @@ PATH = click.Path(path_type=Path)
 @click.option("--features", type=PATH, help="Folder of <clip_uid>.npy or .pt, each (T, D), instead of videos.")
 @click.option("--predictions", type=PATH, help="Score this JSON file, or folder of the reference's two.")
 @click.option("--export", type=PATH, help="Write features and annotations here as VSGN reads them.")
-@click.option("--save-predictions", type=PATH, help="Write the head's predictions into this folder.")
+@click.option("--save-predictions", type=PATH, help="Write our predictions into this folder.")
+@click.option("--zero-shot", "is_searching", is_flag=True, help="Ask the moment search too; rendered scenes always do.")
 @click.option("--allow-missing", "is_allowing_missing", is_flag=True, help="Score what there is.")
 @click.option("--no-cache", is_flag=True, help="Encode anew, and keep no features for the next run.")
 @click.option("--json", "json_path", type=PATH, help="Write the numbers here, as fractions.")
@@ -42,8 +44,11 @@ def main(json_path: Path | None, no_cache: bool, **given: Any) -> None:
     options = SourceOptions(**given, features=None, similarity="cosine", is_cached=not no_cache)
     progress = Console(stderr=True)
     with reported_errors():
-        for result in run(options, MqOptions(**own), lambda line: progress.print(line, highlight=False)):
-            show_result(result, json_path)
+        results = run(options, MqOptions(**own), lambda line: progress.print(line, highlight=False))
+        for result in results.values():
+            show_result(result, None)
+        if json_path is not None:
+            write_results(json_path, results)
 
 
 if __name__ == "__main__":

@@ -8,16 +8,25 @@ from typing import NamedTuple
 
 import torch
 
-from henasy.checkpoint.encoder import load_encoder
+from henasy.checkpoint.encoder import Encoder, load_encoder
 from henasy.errors import InputError
-from henasy.evaluation.dense import EGOVLP_RATE
+from henasy.evaluation.dense import DenseRule, PlanRule, RateRule
 from henasy.evaluation.egomq import EgoMq, MomentClip, load_egomq, moments_file
-from henasy.evaluation.egomq_run import MqAnnotations, load_annotations, score_file, scored_result
+from henasy.evaluation.egomq_run import (
+    GIVEN,
+    SEARCHED,
+    TRAINED,
+    MqAnnotations,
+    load_annotations,
+    score_file,
+    scored_result,
+)
 from henasy.evaluation.encoded import encoder_facts
-from henasy.evaluation.mq_export import export_for_vsgn
+from henasy.evaluation.mq_export import FEATURES, export_for_vsgn
 from henasy.evaluation.mq_features import FeatureSet, encode_clips, load_clip_features
 from henasy.evaluation.mq_head import MomentHead, load_moment_head, predict, require_same, trained_head
-from henasy.evaluation.mq_predictions import write_prediction_files
+from henasy.evaluation.mq_predictions import PredictionFile, write_prediction_files
+from henasy.evaluation.mq_search import search_classes
 from henasy.evaluation.report import file_digest
 from henasy.evaluation.result import BenchmarkResult
 from henasy.evaluation.source import RenderedSource, SourceOptions, VideoSource, choose_source
@@ -43,16 +52,22 @@ class MqOptions:
     export: Path | None = None
     """Where to write features for VSGN."""
     save_predictions: Path | None = None
-    """Folder for the head's predictions."""
+    """Folder for our own predictions."""
+    is_searching: bool = False
+    """Whether to ask the moment search too; on rendered scenes it always is."""
 
 
 class _Maker(NamedTuple):
     """What gives the features of clips."""
 
-    features_of: Callable[[Sequence[MomentClip]], FeatureSet]
+    features_of: Callable[[Sequence[MomentClip], DenseRule], FeatureSet]
+    rule: DenseRule
+    """How the head's features lie."""
     space: str
-    """What tells its features from others: only a head trained on the same may be asked."""
+    """What tells the head's features from others: only a head trained on the same may be asked."""
     facts: Facts
+    encoder: Encoder | None
+    """None where the features were made elsewhere."""
     is_rendered: bool
 
 
@@ -74,8 +89,8 @@ class _Split(NamedTuple):
     features: FeatureSet
 
 
-def run(options: SourceOptions, mq: MqOptions, report: Report) -> list[BenchmarkResult]:
-    """The results for whatever the command line asks to be scored; the first is the one to compare.
+def run(options: SourceOptions, mq: MqOptions, report: Report) -> dict[str, BenchmarkResult]:
+    """The results for whatever the command line asks to be scored, by how the answers were made.
 
     Raises:
         InputError: if options are missing or exclude each other.
@@ -83,7 +98,7 @@ def run(options: SourceOptions, mq: MqOptions, report: Report) -> list[Benchmark
     if mq.predictions is not None:
         _refuse_beside("--predictions", options, mq)
         annotations = load_annotations(_annotations("--predictions", options), mq.classes)
-        return [score_file(mq.predictions, annotations, is_allowing_missing=options.is_allowing_missing)]
+        return {GIVEN: score_file(mq.predictions, annotations, is_allowing_missing=options.is_allowing_missing)}
     if mq.features is not None:
         _refuse_beside("--features", options, mq)
         path = _annotations("--features", options)
@@ -92,63 +107,95 @@ def run(options: SourceOptions, mq: MqOptions, report: Report) -> list[Benchmark
         source = _video_source(options)
         path, maker = source.annotations, _encoding(source)
     task = _Task(path, load_annotations(path, mq.classes), maker, mq, torch.device(options.device), report)
-    return [score_head(task)]
+    results = {}
+    if maker.encoder is not None and (mq.is_searching or maker.is_rendered):
+        results[SEARCHED] = score_search(task, maker.encoder)
+    results[TRAINED] = score_head(task)
+    return results
+
+
+def score_search(task: _Task, encoder: Encoder) -> BenchmarkResult:
+    """The result of the moment search, asked for every class by its name, on features as an index has them."""
+    rule = PlanRule()
+    val = task.annotations.val
+    features = task.maker.features_of(val.clips, rule)
+    predictions = search_classes(val, features.by_clip, task.annotations.labels, encoder)
+    return _scored(SEARCHED, task, predictions, {"features": rule.said, **_missing(features)})
 
 
 def score_head(task: _Task) -> BenchmarkResult:
     """The result of the proposal head, which is trained if there is none yet."""
-    val = _Split(task.annotations.val, task.maker.features_of(task.annotations.val.clips))
+    maker = task.maker
+    val = _split(task, task.annotations.val, maker.rule)
     is_kept = task.mq.head is not None and has_head(task.mq.head)
-    train = _train_split(task) if task.mq.export is not None or not is_kept else None
-    facts = dict(task.maker.facts)
-    if missing := [line for split in (val, train) if split is not None for line in split.features.missing]:
-        facts["missing"] = [f"{len(missing)} clips or parts of clips have no features", *missing[:_LISTED]]
+    train = None if is_kept and task.mq.export is None else load_egomq(task.path, "train", task.annotations.classes)
+    facts: Facts = {"features": maker.rule.said} if maker.encoder is not None else {}
+    facts |= _missing(val.features)
     if train is not None:
         facts["training annotations sha256"] = file_digest(moments_file(task.path, "train"))
-    if task.mq.export is not None and train is not None:
-        facts["exported"] = _export(task.mq.export, (train, val), task.annotations)
-    head = _head(task, train)
-    require_same(head, task.maker.space, task.annotations.labels, val.features.width)
+    if train is not None and task.mq.export is not None:
+        facts["exported"] = _export(task.mq.export, task, (train, task.annotations.val))
+    head, training_facts = _head(task, train)
+    require_same(head, maker.space, task.annotations.labels, val.features.width)
     predictions = predict(head, val.annotations, val.features.by_clip)
+    facts |= {"head": f"this project's own, {head.training}", **training_facts}
+    return _scored(TRAINED, task, predictions, facts)
+
+
+def _scored(made: str, task: _Task, predictions: PredictionFile, facts: Facts) -> BenchmarkResult:
     if task.mq.save_predictions is not None:
-        write_prediction_files(task.mq.save_predictions, predictions)
-    facts["head"] = f"this project's own proposal head, {head.training}"
-    return scored_result(predictions, task.annotations, facts, is_rendered=task.maker.is_rendered)
+        write_prediction_files(task.mq.save_predictions / made, predictions)
+    facts = {**task.maker.facts, **facts}
+    return scored_result(made, predictions, task.annotations, facts, is_rendered=task.maker.is_rendered)
 
 
-def _head(task: _Task, train: _Split | None) -> MomentHead:
+def _missing(features: FeatureSet) -> Facts:
+    lines = features.missing
+    if not lines:
+        return {}
+    return {"missing": [f"{len(lines)} clips or parts of clips have no features", *lines[:_LISTED]]}
+
+
+def _head(task: _Task, train: EgoMq | None) -> tuple[MomentHead, Facts]:
+    """The head, and what was missing when it was trained."""
     if train is None or (task.mq.head is not None and has_head(task.mq.head)):
         assert task.mq.head is not None
-        return load_moment_head(task.mq.head, device=task.device)
+        return load_moment_head(task.mq.head, device=task.device), {}
     # Without a class file the training split may have classes that validation lacks.
-    classes = task.annotations.classes or tuple(sorted({*train.annotations.labels, *task.annotations.labels}))
-    return trained_head(
-        train.annotations,
-        train.features.by_clip,
+    classes = task.annotations.classes or tuple(sorted({*train.labels, *task.annotations.labels}))
+    learnt = _split(task, train, task.maker.rule)
+    head = trained_head(
+        train,
+        learnt.features.by_clip,
         classes,
         task.maker.space,
         folder=task.mq.head,
         device=task.device,
         report=task.report,
     )
+    return head, {f"training {name}": value for name, value in _missing(learnt.features).items()}
 
 
-def _train_split(task: _Task) -> _Split:
-    train = load_egomq(task.path, "train", task.annotations.classes)
-    return _Split(train, task.maker.features_of(train.clips))
+def _split(task: _Task, annotations: EgoMq, rule: DenseRule) -> _Split:
+    return _Split(annotations, task.maker.features_of(annotations.clips, rule))
 
 
-def _export(folder: Path, splits: Sequence[_Split], annotations: MqAnnotations) -> str:
-    features = {uid: found for split in splits for uid, found in split.features.by_clip.items()}
-    labels = annotations.classes or tuple(sorted({label for split in splits for label in split.annotations.labels}))
-    count = export_for_vsgn(folder, [split.annotations for split in splits], features, labels)
-    return f"{count} clips for VSGN in {folder}"
+def _export(folder: Path, task: _Task, splits: Sequence[EgoMq]) -> str:
+    """Writes what VSGN reads, whose features lie side by side."""
+    parts = [_split(task, annotations, RateRule()) for annotations in splits]
+    features = {uid: found for part in parts for uid, found in part.features.by_clip.items()}
+    labels = {label for annotations in splits for label in annotations.labels}
+    count = export_for_vsgn(folder, splits, features, task.annotations.classes or sorted(labels))
+    width = next(iter(features.values())).features.shape[1]
+    return f"{count} clips for VSGN in {folder}: --feature_path {folder / FEATURES} --input_feat_dim {width}"
 
 
 def _elsewhere(folder: Path, *, is_allowing_missing: bool) -> _Maker:
-    make = partial(load_clip_features, folder=folder, is_allowing_missing=is_allowing_missing)
+    def make(clips: Sequence[MomentClip], _: DenseRule) -> FeatureSet:
+        return load_clip_features(clips, folder, is_allowing_missing=is_allowing_missing)
+
     # Whose features these are no file says, so any head of their width may be asked.
-    return _Maker(make, "features made elsewhere", {"features": str(folder)}, is_rendered=False)
+    return _Maker(make, RateRule(), "features made elsewhere", {"features": str(folder)}, None, is_rendered=False)
 
 
 def _encoding(source: VideoSource) -> _Maker:
@@ -160,9 +207,10 @@ def _encoding(source: VideoSource) -> _Maker:
         is_allowing_missing=source.is_allowing_missing,
         is_cached=source.is_cached,
     )
+    # The shipped model knows clips of two seconds; the papers' features are EgoVLP's.
+    rule: DenseRule = PlanRule() if source.is_rendered else RateRule()
     facts = encoder_facts(source.model, encoder, is_rendered=source.is_rendered)
-    facts["features"] = f"{EGOVLP_RATE} a second, side by side, {encoder.num_frames} frames each, as EgoVLP's"
-    return _Maker(make, f"{encoder.space_id} at {EGOVLP_RATE}/s", facts, source.is_rendered)
+    return _Maker(make, rule, f"{encoder.space_id} {rule.name}", facts, encoder, source.is_rendered)
 
 
 def _video_source(options: SourceOptions) -> VideoSource:

@@ -27,7 +27,15 @@ from henasy.evaluation.result import BenchmarkResult
 KEYS = (*(f"mAP@{tiou}" for tiou in DETECTION_TIOUS), "mAP", "R@1x", "R@5x")
 """Of the JSON file."""
 COLUMNS = (*(f"@{tiou}" for tiou in DETECTION_TIOUS), "mAP", "R@1x", "R@5x")
-TITLE = "EgoMQ: mAP at each tIoU and on average, recall at tIoU 0.5, percent"
+SEARCHED, TRAINED, GIVEN = "zero_shot", "head", "predictions"
+"""How answers were made; keys of the JSON file."""
+_TITLE = "EgoMQ, {}: mAP at each tIoU and on average, recall at tIoU 0.5, percent"
+_MADE = {
+    SEARCHED: "zero-shot by moment search with class names",
+    TRAINED: "this project's proposal head trained on the features",
+    GIVEN: "predictions made elsewhere",
+}
+_HEAD_NOTE = "the papers' rows are of VSGN trained on each model's features; only the same head compares features"
 NUM_CLASSES = 110
 """Of the published task."""
 _RECALL_TIOU = 0.5
@@ -89,13 +97,20 @@ def score_file(path: Path, annotations: MqAnnotations, *, is_allowing_missing: b
             require_clips(part, annotations.val, path)
     files = prediction_files(path)
     facts: dict[str, object] = {"predictions": str(path), "predictions sha256": file_digest(*files)}
-    return scored_result(predictions, annotations, facts, is_rendered=False)
+    return scored_result(GIVEN, predictions, annotations, facts, is_rendered=False)
 
 
 def scored_result(
-    predictions: PredictionFile, annotations: MqAnnotations, facts: dict[str, object], *, is_rendered: bool
+    made: str, predictions: PredictionFile, annotations: MqAnnotations, facts: dict[str, object], *, is_rendered: bool
 ) -> BenchmarkResult:
     """The result of predictions, for the clips that have an entry in both lists.
+
+    Args:
+        made: how the answers were made: one of the keys of the JSON file.
+        predictions: of the validation split.
+        annotations: what was to be found.
+        facts: what fixes the answers.
+        is_rendered: whether the scenes are rendered.
 
     Raises:
         InputError: no annotated clip has one.
@@ -105,13 +120,16 @@ def scored_result(
     is_whole = len(kept.clips) == len(annotations.val.clips)
     is_published = is_whole and len(annotations.labels) == NUM_CLASSES
     facts = {**facts, **annotations.facts, **count_facts(predictions, kept, annotations)}
-    title = TITLE if is_published else f"{TITLE}; not the whole published task"
+    published = () if is_rendered or made == SEARCHED else EGOMQ_ROWS
+    if published and made == TRAINED:
+        facts["papers"] = _HEAD_NOTE
+    title = _TITLE.format(_MADE[made]) + ("" if is_published else "; not the whole published task")
     return BenchmarkResult(
-        heading=RENDERED_HEADING if is_rendered else title,
+        heading=f"{RENDERED_HEADING}; {_MADE[made]}" if is_rendered else title,
         columns=COLUMNS,
         scores=scores.by_key,
         facts=facts,
-        published=() if is_rendered else EGOMQ_ROWS,
+        published=published,
     )
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from henasy.checkpoint.encoder import Encoder
 from henasy.errors import InputError, NotFoundError, VideoError
-from henasy.evaluation.dense import EGOVLP_RATE, RateRule, Window, dense_features
+from henasy.evaluation.dense import DenseRule, Window, dense_features
 from henasy.evaluation.egomq import MomentClip
 from henasy.evaluation.video_files import VideoFiles, videos_by_id
 
@@ -22,19 +22,38 @@ SUFFIXES = (".npy", ".pt")
 
 
 class ClipFeatures(NamedTuple):
-    """One clip, feature by feature, side by side from its start."""
+    """One clip, feature by feature: each has a step of time to itself, in the middle of the span it describes."""
 
     features: NDArray[np.float32]
     """(T, D)"""
+    spans: NDArray[np.float64]
+    """(T, 2) what each describes, in seconds of the clip."""
     step_s: float
-    """Seconds that a feature covers."""
+    """Seconds from one to the next. A last one that an index plan moves nearer counts as if it were not."""
     duration_s: float
     """Length of the clip."""
 
     @property
-    def centres_s(self) -> NDArray[np.float64]:
-        """(T,) the middle of each feature."""
-        return (np.arange(len(self.features), dtype=np.float64) + 0.5) * self.step_s
+    def first_s(self) -> float:
+        """When the first feature's step begins; where spans overlap, that is after the clip's start."""
+        return float(self.spans[0].mean()) - self.step_s / 2
+
+    def steps(self, times_s: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Times in the clip as places in the row of features, which run from 0 to T."""
+        places: NDArray[np.float64] = np.clip((times_s - self.first_s) / self.step_s, 0.0, len(self.features))
+        return places
+
+    def seconds(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Places in the row of features as times in the clip; the two ends of the row are the clip's own."""
+        times_s = np.where(places <= 0, 0.0, self.first_s + places * self.step_s)
+        return np.clip(np.where(places >= len(self.features), self.duration_s, times_s), 0.0, self.duration_s)
+
+
+def side_by_side(features: NDArray[np.float32], duration_s: float) -> ClipFeatures:
+    """Features that share the clip evenly among them."""
+    step_s = duration_s / len(features)
+    starts_s = np.arange(len(features), dtype=np.float64) * step_s
+    return ClipFeatures(features, np.stack([starts_s, starts_s + step_s], axis=1), step_s, duration_s)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +71,15 @@ class FeatureSet:
 
 
 def encode_clips(
-    clips: Sequence[MomentClip], videos: Path, encoder: Encoder, *, is_allowing_missing: bool, is_cached: bool
+    clips: Sequence[MomentClip],
+    rule: DenseRule,
+    *,
+    videos: Path,
+    encoder: Encoder,
+    is_allowing_missing: bool,
+    is_cached: bool,
 ) -> FeatureSet:
-    """Features of every clip at EgoVLP's rate: 1.87 a second, side by side, each from the encoder's number of frames.
+    """L2-normalised clip embeddings of every clip, as the rule lays them.
 
     Raises:
         NotFoundError: videos are missing and that is not allowed; they are listed.
@@ -67,16 +92,21 @@ def encode_clips(
             f"{videos}: {len(missing)} of {len(clips)} annotated clips have no video:\n{shown}\n"
             "--allow-missing scores the rest"
         )
-    dense = dense_features(encoder, windows, RateRule(features_per_s=EGOVLP_RATE), is_caching=is_cached)
+    dense = dense_features(encoder, windows, rule, is_caching=is_cached)
     faults = dense.listed()
     if not dense.features or (faults and not is_allowing_missing):
         listed = "\n".join((faults or missing)[:_LISTED])
         raise VideoError(f"{videos}: features are missing:\n{listed}\n--allow-missing scores the rest")
     by_clip = {
-        uid: ClipFeatures(found.clip, float(found.ends_s[-1]) / len(found.clip), found.duration_s)
+        uid: ClipFeatures(found.clip, found.spans, _step_s(found.spans), found.duration_s)
         for uid, found in dense.features.items()
     }
     return FeatureSet(by_clip=by_clip, missing=(*missing, *faults))
+
+
+def _step_s(spans: NDArray[np.float64]) -> float:
+    """Seconds between neighbours; of a single one, its length."""
+    return float(spans[1, 0] - spans[0, 0] if len(spans) > 1 else spans[0, 1] - spans[0, 0])
 
 
 def clip_windows(clips: Sequence[MomentClip], files: dict[str, VideoFiles]) -> tuple[list[Window], list[str]]:
@@ -125,8 +155,7 @@ def load_clip_features(clips: Sequence[MomentClip], folder: Path, *, is_allowing
         if path is not None:
             features = read_features(path)
             span = clip.part_of_video()
-            duration_s = span.end_s - span.start_s
-            by_clip[clip.clip_uid] = ClipFeatures(features, duration_s / len(features), duration_s)
+            by_clip[clip.clip_uid] = side_by_side(features, span.end_s - span.start_s)
     widths = {found.features.shape[1] for found in by_clip.values()}
     if len(widths) > 1:
         raise InputError("features", f"{folder}: files are {sorted(widths)} wide, must all have one width")

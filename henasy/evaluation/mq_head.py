@@ -156,7 +156,7 @@ def propose(head: MomentHead, clip: ClipFeatures) -> dict[str, list[PredictedMom
     features = torch.from_numpy(np.array(clip.features, np.float32))[None].to(device)
     output = head.network(features, torch.ones(1, features.shape[1], dtype=torch.bool, device=device))
     scores = output.logits[0].sigmoid().T.double().cpu().numpy()
-    spans_s = np.clip(output.spans[0].double().cpu().numpy() * clip.step_s, 0.0, clip.duration_s)
+    spans_s = clip.seconds(output.spans[0].double().cpu().numpy())
     is_usable = output.is_real[0].cpu().numpy() & (spans_s[:, 1] - spans_s[:, 0] >= _LEAST_S)
     spans_s, scores = spans_s[is_usable], scores[:, is_usable]
     best = np.argsort(-scores, axis=1, kind="stable")[:, :_NUM_GUESSES]
@@ -174,10 +174,10 @@ def propose(head: MomentHead, clip: ClipFeatures) -> dict[str, list[PredictedMom
 def labelled(clip: ClipFeatures, moments: tuple[Floats, NDArray[np.int64]]) -> LabelledFeatures:
     """A clip's features with its moments (spans in seconds (N, 2), classes (N,)) in units of features.
 
-    Moments without length, which nothing can find, and what lies past the features are left out.
+    Moments without length, which nothing can find, and those that lie beside all features are left out.
     """
     spans_s, labels = moments
-    spans = np.clip(spans_s / clip.step_s, 0.0, len(clip.features))
+    spans = clip.steps(spans_s)
     has_length = spans[:, 1] > spans[:, 0]
     return LabelledFeatures(clip.features, spans[has_length], labels[has_length])
 

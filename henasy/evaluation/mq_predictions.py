@@ -157,9 +157,12 @@ def _predicted(moment: JsonRecord, classes: frozenset[str] | None) -> PredictedM
 
 
 def unsorted_clips(predictions: Predictions) -> list[str]:
-    """Clips whose predictions do not stand in descending order of score, so that "the first" are not the surest."""
-    return [
-        clip_uid
-        for clip_uid, moments in predictions.items()
-        if any(later.score > earlier.score for earlier, later in pairwise(moments))
-    ]
+    """Clips that list a surer prediction of a class after another, so that "the first" are not the surest."""
+    unsorted = []
+    for clip_uid, moments in predictions.items():
+        scores: dict[str, list[float]] = {}
+        for moment in moments:
+            scores.setdefault(moment.label, []).append(moment.score)
+        if any(later > earlier for listed in scores.values() for earlier, later in pairwise(listed)):
+            unsorted.append(clip_uid)
+    return unsorted

@@ -192,6 +192,7 @@ def test_predictions_that_do_not_fit_the_annotations_are_counted_or_refused(tmp_
     stray = {"c0": [moment, moment._replace(label="fly", score=0.9)], "c9": [moment]}
     assert num_unscored(stray, annotations, CLASSES) == 2
     assert len(as_scored(stray, annotations, CLASSES).label) == 1
-    assert unsorted_clips(stray) == ["c0"]
+    assert unsorted_clips(stray) == []  # each class has one
+    assert unsorted_clips({"c0": [moment, moment._replace(score=0.6)]}) == ["c0"]
     with pytest.raises(NotFoundError, match="no predictions for 1 of 1 annotated clips: c0"):
         require_clips({"c9": []}, annotations, tmp_path / "p.json")

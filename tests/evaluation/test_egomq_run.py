@@ -15,9 +15,16 @@ from henasy.errors import CheckpointError, InputError, NotFoundError, SpaceMisma
 from henasy.evaluation import mq_head
 from henasy.evaluation.egomq import load_egomq
 from henasy.evaluation.egomq_encoded import MqOptions, run
-from henasy.evaluation.mq_features import ClipFeatures, clip_windows, load_clip_features, read_features
+from henasy.evaluation.mq_features import (
+    ClipFeatures,
+    clip_windows,
+    load_clip_features,
+    read_features,
+    side_by_side,
+)
 from henasy.evaluation.mq_head import labelled, load_moment_head, propose, surest
 from henasy.evaluation.mq_predictions import PredictedMoment
+from henasy.evaluation.mq_search import class_text
 from henasy.evaluation.result import BenchmarkResult
 from henasy.evaluation.source import SourceOptions
 from henasy.evaluation.video_files import VideoFiles
@@ -94,7 +101,8 @@ def options(annotations: Path | None, **changes: Any) -> SourceOptions:
 
 
 def score(folder: Path, mq: MqOptions, **changes: Any) -> BenchmarkResult:
-    return run(options(folder, **changes), mq, lambda _: None)[0]
+    (result,) = run(options(folder, **changes), mq, lambda _: None).values()
+    return result
 
 
 def test_a_head_learns_from_features_made_elsewhere_and_its_predictions_score_the_same(tmp_path: Path) -> None:
@@ -109,7 +117,7 @@ def test_a_head_learns_from_features_made_elsewhere_and_its_predictions_score_th
     again = score(tmp_path, MqOptions(features=tmp_path / "features", head=tmp_path / "own" / "head"))
     assert again.scores == first.scores
     assert load_moment_head(tmp_path / "own" / "head", device=torch.device("cpu")).classes == NAMES
-    assert score(tmp_path, MqOptions(predictions=tmp_path / "out")).scores == pytest.approx(first.scores)
+    assert score(tmp_path, MqOptions(predictions=tmp_path / "out" / "head")).scores == pytest.approx(first.scores)
     _check_export(tmp_path)
 
 
@@ -225,17 +233,32 @@ def test_clips_are_found_by_their_own_file_or_in_their_video(tmp_path: Path) -> 
 
 
 def test_moments_become_spans_of_features() -> None:
-    clip = ClipFeatures(np.zeros((10, 2), np.float32), 0.5, 5.2)
+    clip = side_by_side(np.zeros((10, 2), np.float32), 5.0)
     spans_s = np.array([[0.0, 1.0], [4.0, 5.2], [2.0, 2.0], [5.1, 5.2]])
     found = labelled(clip, (spans_s, np.array([0, 1, 0, 1])))
     np.testing.assert_allclose(found.spans, [[0, 2], [8, 10]])
     assert found.labels.tolist() == [0, 1]
 
 
+def test_overlapping_features_have_the_middle_of_what_they_describe() -> None:
+    spans = np.array([[0.0, 2.0], [1.0, 3.0], [2.0, 4.0]])
+    clip = ClipFeatures(np.zeros((3, 2), np.float32), spans, 1.0, 4.0)
+    np.testing.assert_allclose(clip.steps(np.array([0.0, 1.0, 2.0, 3.5, 4.0])), [0, 0.5, 1.5, 3, 3])
+    np.testing.assert_allclose(clip.seconds(np.array([-1.0, 0.5, 1.5, 3.0])), [0, 1, 2, 4])
+
+
+def test_class_names_become_texts() -> None:
+    assert class_text("stir_/_mix_food_while_cooking") == "stir or mix food while cooking"
+    assert (
+        class_text('"cut_/_chop_/_slice_a_vegetable,_fruit,_or_meat"')
+        == "cut or chop or slice a vegetable, fruit, or meat"
+    )
+
+
 def test_proposals_lie_in_the_clip_and_the_surest_are_kept(tmp_path: Path) -> None:
     write_task(tmp_path)
     head = load_moment_head(kept_head(tmp_path), device=torch.device("cpu"))
-    found = propose(head, ClipFeatures(np.load(tmp_path / "features" / "val0.npy"), 1 / RATE, CLIP_S))
+    found = propose(head, side_by_side(np.load(tmp_path / "features" / "val0.npy"), CLIP_S))
     for moments in found.values():
         assert all(0 <= moment.start_s < moment.end_s <= CLIP_S for moment in moments)
         assert [moment.score for moment in moments] == sorted((moment.score for moment in moments), reverse=True)
@@ -255,7 +278,7 @@ def test_the_command_prints_the_papers_rows_and_writes_json(tmp_path: Path, monk
     done = CliRunner().invoke(main, arguments, env={"COLUMNS": "150"})
     assert done.exit_code == 0, done.output
     assert "HENASY, VSGN" in done.output
-    assert json.loads((tmp_path / "o.json").read_text())["R@5x"] == 0
+    assert json.loads((tmp_path / "o.json").read_text())["predictions"]["R@5x"] == 0
     wrong = CliRunner().invoke(main, ["--annotations", str(tmp_path / "none"), "--predictions", str(file)])
     assert wrong.exit_code == 1
     assert "no such annotation file" in wrong.output
