@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from henasy.errors import InputError, NotFoundError
 from henasy.evaluation.moment_baselines import DenseClips
@@ -36,5 +37,12 @@ def indexed_clips(index: Index, uids: Sequence[str]) -> dict[str, DenseClips]:
         numbers = np.arange(rows.start, rows.stop)
         columns = index.clips(numbers)
         vectors = index.clip_vectors(numbers).astype(np.float32)
-        clips[uid] = DenseClips(columns.start_s, columns.end_s, vectors)
+        clips[uid] = DenseClips(columns.start_s, columns.end_s, vectors, *_entities(index, numbers))
     return clips
+
+
+def _entities(index: Index, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32] | None, NDArray[np.bool_] | None]:
+    """Vectors and validity of the clips' entities; None for an index that holds none."""
+    if not index.num_entities:
+        return None, None
+    return index.entity_vectors(rows).astype(np.float32), index.entity_shares(rows)[1]

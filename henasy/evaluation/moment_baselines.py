@@ -1,6 +1,6 @@
 """Plain ways to find moments from the scores of dense clips: what a moment search has to beat.
 
-N clips of one video in the order of time, M found moments, best first.
+N clips of one video in the order of time, E entities, D width of the joint space; M found moments, best first.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,6 +28,10 @@ class DenseClips(NamedTuple):
     """(N,)"""
     vectors: NDArray[np.float32]
     """(N, D) L2-normalised"""
+    entities: NDArray[np.float32] | None = None
+    """(N, E, D) L2-normalised; None or E = 0 where there are none"""
+    is_valid: NDArray[np.bool_] | None = None
+    """(N, E) whether an entity owns any patch"""
 
     @property
     def middles_s(self) -> Floats:

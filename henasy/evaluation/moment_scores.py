@@ -13,8 +13,12 @@ from numpy.typing import NDArray
 from henasy.evaluation.moment_baselines import MAX_MOMENTS, DenseClips, Finder, Level, RankedSpans, candidate_levels
 from henasy.evaluation.moment_queries import MomentQuery
 from henasy.evaluation.spans import end_errors, met_spans, recalls, top_overlaps
+from henasy.search.moments import clip_evidence
 
 Floats = NDArray[np.float64]
+
+Score = Callable[[int, str], Floats]
+"""From the row of a query and the uid of a video to the scores (N,) of its clips."""
 
 RANKS = (1, 5)
 THRESHOLDS = (0.3, 0.5, 0.7)
@@ -36,6 +40,13 @@ class MomentSet(NamedTuple):
         similarity: Floats = (self.clips[video_uid].vectors @ self.texts[query]).astype(np.float64)
         return similarity
 
+    def evidence(self, query: int, video_uid: str) -> Floats:
+        """(N,) what a search finds moments from: those cosines, and those of the entities where there are any."""
+        clips, scores = self.clips[video_uid], self.scores(query, video_uid).astype(np.float32)
+        if clips.entities is None or clips.is_valid is None:
+            return clip_evidence(scores)
+        return clip_evidence(scores, np.where(clips.is_valid, clips.entities @ self.texts[query], -np.inf))
+
     def video_numbers(self) -> NDArray[np.int64]:
         """(Q,) a number for each query's own video."""
         number_of = {uid: number for number, uid in enumerate(self.clips)}
@@ -47,6 +58,8 @@ class Measures(NamedTuple):
 
     top_iou: Floats
     """(Q,) overlap of the first moment with the true span that it meets best; 0 where it meets none"""
+    best_iou: Floats
+    """(Q,) the largest overlap of any of the found moments, at most ten, with any true span"""
     is_recalled: dict[tuple[int, float], Floats]
     """By (k, threshold), (Q,) 1 where one of the first k moments overlaps a true span by more than the threshold"""
     end_errors_s: Floats
@@ -60,14 +73,13 @@ class Measures(NamedTuple):
     def only(self, is_kept: NDArray[np.bool_]) -> "Measures":
         """The same for some of the queries."""
         recalled = {key: values[is_kept] for key, values in self.is_recalled.items()}
-        return Measures(self.top_iou[is_kept], recalled, self.end_errors_s[is_kept])
+        return Measures(self.top_iou[is_kept], self.best_iou[is_kept], recalled, self.end_errors_s[is_kept])
 
 
-def found_in_own_video(moments: MomentSet, find: Finder) -> list[RankedSpans]:
-    """What a finder answers to each query in its own video."""
+def found_in_own_video(moments: MomentSet, find: Finder, score: Score) -> list[RankedSpans]:
+    """What a finder answers to each query in its own video, from clips scored by `score`."""
     return [
-        find(moments.clips[query.video_uid], moments.scores(row, query.video_uid))
-        for row, query in enumerate(moments.queries)
+        find(moments.clips[query.video_uid], score(row, query.video_uid)) for row, query in enumerate(moments.queries)
     ]
 
 
@@ -79,14 +91,14 @@ def measure_own(queries: Sequence[MomentQuery], found: Sequence[RankedSpans]) ->
     )
 
 
-def measure_all_videos(moments: MomentSet, find: Finder) -> Measures:
+def measure_all_videos(moments: MomentSet, find: Finder, score: Score) -> Measures:
     """The measures when every video is searched and moments are ranked by score over all of them.
 
     Of equal scores the video that stands first is ranked first.
     """
     ranked = []
     for row in range(len(moments.queries)):
-        found = [(uid, find(clips, moments.scores(row, uid))) for uid, clips in moments.clips.items()]
+        found = [(uid, find(clips, score(row, uid))) for uid, clips in moments.clips.items()]
         spans = np.concatenate([one.spans for _, one in found])
         uids = [uid for uid, one in found for _ in one.spans]
         best = np.argsort(-np.concatenate([one.scores for _, one in found]), kind="stable")[:MAX_MOMENTS]
@@ -154,7 +166,8 @@ def _measures(ranked: Sequence[_Ranked], queries: Sequence[MomentQuery]) -> Meas
                 errors[row] = end_errors(one.spans[:1], answers[met.truth[:1]])[0]
         overlaps.append(overlap)
     recalled = {(k, threshold): recalls(overlaps, k, threshold) for k in RANKS for threshold in THRESHOLDS}
-    return Measures(top_overlaps(overlaps), recalled, errors)
+    best = np.array([overlap.max(initial=0.0) for overlap in overlaps], np.float64)
+    return Measures(top_overlaps(overlaps), best, recalled, errors)
 
 
 def _disjoint(spans: Floats) -> Floats:

@@ -48,6 +48,8 @@ def _numbers(measures: Measures, gain: Difference | None) -> dict[str, object]:
     numbers: dict[str, object] = {
         "queries": len(measures.top_iou),
         "miou": float(measures.top_iou.mean()),
+        "met": float((measures.top_iou > 0).mean()),
+        "miou_of_best_found": float(measures.best_iou.mean()),
         "median_end_error_s": _or_none(measures.median_end_error_s()),
         "median_end_error_s_above_0.5": _or_none(measures.median_end_error_s(0.5)),
     }
@@ -61,12 +63,13 @@ def _numbers(measures: Measures, gain: Difference | None) -> dict[str, object]:
 def _main_table(title: str, rows: list[tuple[FinderResult, Measures, Difference | None]]) -> Table:
     table = Table(title=title)
     table.add_column("finder")
-    heads = ["mean IoU", "gain of find_moments", "end error", "above 0.5"]
+    heads = ["mean IoU", "gain of find_moments", "met", "best of 10", "end error", "above 0.5"]
     heads += [f"R@{k} {threshold:g}" for k, threshold in _RECALLS]
     for head in heads:
         table.add_column(head, justify="right")
     for row, measures, gain in rows:
         cells = [f"{measures.top_iou.mean():.3f}", _gain(gain)]
+        cells += [f"{100 * (measures.top_iou > 0).mean():.0f} %", f"{measures.best_iou.mean():.3f}"]
         cells += [_seconds(measures.median_end_error_s()), _seconds(measures.median_end_error_s(0.5))]
         cells += [f"{100 * measures.is_recalled[key].mean():.1f}" for key in _RECALLS]
         table.add_row(row.name, *cells)

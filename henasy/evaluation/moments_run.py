@@ -29,6 +29,7 @@ from henasy.evaluation.moment_queries import MomentQuery, narrated_queries
 from henasy.evaluation.moment_scores import (
     Measures,
     MomentSet,
+    Score,
     found_in_own_video,
     length_buckets,
     measure_all_videos,
@@ -138,10 +139,13 @@ def load_moments(
         clips = indexed_clips(index, uids)
     else:
         windows = [Window(uid, video_path(archive, uid)) for uid in uids]
-        found = dense_features(encoder, windows, plan, is_caching=is_cached)
+        found = dense_features(encoder, windows, plan, has_entities=True, is_caching=is_cached)
         if found.listed():
             raise VideoError(f"{archive}: " + "; ".join(found.listed()))
-        clips = {uid: DenseClips(one.starts_s, one.ends_s, np.asarray(one.clip)) for uid, one in found.features.items()}
+        clips = {
+            uid: DenseClips(one.starts_s, one.ends_s, np.asarray(one.clip), one.entities, one.is_valid)
+            for uid, one in found.features.items()
+        }
     texts = list(dict.fromkeys(query.text for query in queries))
     row_of = {text: row for row, text in enumerate(texts)}
     vectors = encoder.encode_texts(texts)
@@ -158,10 +162,10 @@ def score_finders(test: MomentSet, train: MomentSet) -> tuple[list[FinderResult]
         "linear threshold crossing": partial(level_crossings, level=crossing_level),
     }
     groups = test.video_numbers()
-    ours = _row(OURS, test, found_by_henasy)
+    ours = _row(OURS, test, found_by_henasy, test.evidence)
     rows = []
     for name, find in baselines.items():
-        row = _row(name, test, find)
+        row = _row(name, test, find, test.scores)
         rows.append(_with_gains(row, ours, groups))
     rows += [ours, ceiling(test)]
     num_several = sum(len(query.own_answers) > 1 for query in test.queries)
@@ -194,9 +198,9 @@ def ceiling(test: MomentSet) -> FinderResult:
     return FinderResult(CEILING, measure_own(test.queries, found), None, _nlq(test.queries, found), None, None)
 
 
-def _row(name: str, test: MomentSet, find: Finder) -> FinderResult:
-    found = found_in_own_video(test, find)
-    own, everywhere = measure_own(test.queries, found), measure_all_videos(test, find)
+def _row(name: str, test: MomentSet, find: Finder, score: Score) -> FinderResult:
+    found = found_in_own_video(test, find, score)
+    own, everywhere = measure_own(test.queries, found), measure_all_videos(test, find, score)
     return FinderResult(name, own, everywhere, _nlq(test.queries, found), None, None)
 
 

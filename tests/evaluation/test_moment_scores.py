@@ -18,6 +18,7 @@ from henasy.evaluation.moment_scores import (
     tuned_level,
 )
 from henasy.evaluation.rendered_spans import Action
+from henasy.search.moments import clip_evidence
 
 
 def _action(uid: str, start_s: float, end_s: float, text: str, colour: str = "red", hand: str = "left") -> Action:
@@ -98,13 +99,27 @@ def test_among_all_videos_the_better_score_comes_first() -> None:
     world = _world()
     level, _ = tuned_level(world, level_crossings)
     find = partial(level_crossings, level=level)
-    own = measure_own(world.queries, found_in_own_video(world, find))
-    everywhere = measure_all_videos(world, find)
+    own = measure_own(world.queries, found_in_own_video(world, find, world.scores))
+    everywhere = measure_all_videos(world, find, world.scores)
     assert everywhere.top_iou.tolist() == own.top_iou.tolist()
     mistaken = world._replace(queries=[world.queries[0]._replace(answers={"b": _spans((5, 7))}), world.queries[1]])
-    top = measure_all_videos(mistaken, find)
+    top = measure_all_videos(mistaken, find, mistaken.scores)
     assert top.top_iou[0] == 0
+    assert top.best_iou[0] > 0.9
     assert top.is_recalled[5, 0.3][0] == 1
+
+
+def test_evidence_joins_clips_with_their_best_entity() -> None:
+    vectors = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
+    entities = np.array([[[0.6, 0.8], [0.0, 1.0]], [[0.8, 0.6], [1.0, 0.0]]], np.float32)
+    is_valid = np.array([[True, True], [True, False]])
+    clips = DenseClips(np.array([0.0, 1.0]), np.array([2.0, 3.0]), vectors, entities, is_valid)
+    query = MomentQuery("x", "a", (0.0, 1.0), {"a": _spans((0, 1))})
+    world = MomentSet({"a": clips}, [query], np.array([[1.0, 0.0]], np.float32))
+    expected = clip_evidence(np.array([1.0, 0.0], np.float32), np.array([[0.6, 0.0], [0.8, -np.inf]], np.float32))
+    np.testing.assert_allclose(world.evidence(0, "a"), expected, rtol=1e-6)
+    bare = world._replace(clips={"a": clips._replace(entities=None)})
+    np.testing.assert_allclose(bare.evidence(0, "a"), world.scores(0, "a"))
 
 
 def test_buckets_go_by_the_length_of_the_narrated_action() -> None:
