@@ -22,24 +22,25 @@ from henasy.evaluation.result import BenchmarkResult
 from henasy.evaluation.source import RenderedSource, SourceOptions, VideoSource, choose_source
 from henasy.heads.files import has_head
 from henasy.heads.vslnet_training import VslNetTraining
-from henasy.text.wording import Wording
+from henasy.search.request import DEFAULT_WORDING
 from henasy.training.config import TrainConfig
 
 RENDERED_TRAINING = VslNetTraining(
-    num_positions=256,
+    num_positions=300,
+    hidden=64,
     train=TrainConfig(
-        num_steps=400,
+        num_steps=300,
         batch_size=32,
         learning_rate=1e-3,
         min_learning_rate_ratio=0.02,
         num_warmup_steps=40,
         log_every=50,
         evaluate_every=0,
-        checkpoint_every=400,
+        checkpoint_every=300,
     ),
 )
 """For a few hundred questions and two minutes."""
-WORDING = Wording.BARE
+
 _LISTED = 20
 
 Facts = dict[str, object]
@@ -107,9 +108,11 @@ def run(options: SourceOptions, nlq: NlqOptions, report: Report) -> dict[str, Be
 def score_search(task: _Task) -> BenchmarkResult:
     """The result of the moment search on features as an index has them."""
     rule = PlanRule()
-    features = _features(task, task.annotations.clips, rule)
-    predictions = search_moments(_answerable(task.annotations, features), features.by_clip, task.encoder, WORDING)
-    facts = {**task.facts, "features": rule.said, "wording": str(WORDING), **_missing(features)}
+    features = _features(task, task.annotations.clips, rule, has_entities=True)
+    predictions = search_moments(
+        _answerable(task.annotations, features), features.by_clip, task.encoder, DEFAULT_WORDING
+    )
+    facts = {**task.facts, "features": rule.said, "wording": str(DEFAULT_WORDING), **_missing(features)}
     return _scored(SEARCHED, task, predictions, facts)
 
 
@@ -190,7 +193,7 @@ def _wants_head(task: _Task) -> bool:
     return is_possible
 
 
-def _features(task: _Task, clips: Sequence[NlqClip], rule: DenseRule) -> NlqFeatureSet:
+def _features(task: _Task, clips: Sequence[NlqClip], rule: DenseRule, *, has_entities: bool = False) -> NlqFeatureSet:
     asked = [clip for clip in clips if any(query.text is not None for query in clip.queries)]
     is_allowing_missing = task.options.is_allowing_missing
     if task.source is None:
@@ -201,6 +204,7 @@ def _features(task: _Task, clips: Sequence[NlqClip], rule: DenseRule) -> NlqFeat
         task.source.videos,
         task.encoder,
         rule,
+        has_entities=has_entities,
         is_allowing_missing=is_allowing_missing,
         is_cached=task.source.is_cached,
     )

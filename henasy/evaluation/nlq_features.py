@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from henasy.checkpoint.encoder import Encoder
 from henasy.errors import InputError, NotFoundError, VideoError
-from henasy.evaluation.dense import DenseRule, Window, dense_features
+from henasy.evaluation.dense import DenseFeatures, DenseRule, Window, dense_features
 from henasy.evaluation.egonlq import NlqClip
 from henasy.evaluation.mq_features import SUFFIXES, read_features
 from henasy.evaluation.video_files import VideoFiles, videos_by_id
@@ -34,6 +34,10 @@ class NlqFeatures(NamedTuple):
     """(N, 2) what each describes, in seconds of the clip."""
     duration_s: float
     """Length of the clip."""
+    entities: NDArray[np.float32] | None = None
+    """(N, E, D) L2-normalised, where they were asked for and the encoder has any."""
+    is_valid: NDArray[np.bool_] | None = None
+    """(N, E) whether an entity owns any patch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +55,20 @@ def encode_nlq_clips(
     encoder: Encoder,
     rule: DenseRule,
     *,
+    has_entities: bool = False,
     is_allowing_missing: bool,
     is_cached: bool,
 ) -> NlqFeatureSet:
-    """L2-normalised clip embeddings of every clip that is asked about, as the rule lays them.
+    """L2-normalised embeddings of every clip that is asked about, as the rule lays them.
+
+    Args:
+        clips: what is asked about.
+        videos: folder of the videos.
+        encoder: what encodes.
+        rule: where features lie in a clip.
+        has_entities: whether the entities are wanted too.
+        is_allowing_missing: whether to go on without videos that are missing or cannot be read.
+        is_cached: whether features may come from the cache and are kept there.
 
     Raises:
         NotFoundError: videos are missing and that is not allowed; they are listed.
@@ -66,16 +80,13 @@ def encode_nlq_clips(
             f"{videos}: {len(missing)} of {len(clips)} annotated clips have no whole video:\n{_shown(missing)}\n"
             "--allow-missing scores the rest"
         )
-    dense = dense_features(encoder, windows, rule, is_caching=is_cached)
+    dense = dense_features(encoder, windows, rule, has_entities=has_entities, is_caching=is_cached)
     faults = dense.listed()
     if not dense.features or (faults and not is_allowing_missing):
         raise VideoError(
             f"{videos}: features are missing:\n{_shown(faults or missing)}\n--allow-missing scores the rest"
         )
-    by_clip = {
-        uid: NlqFeatures(found.clip[found.is_encoded], found.spans[found.is_encoded], found.duration_s)
-        for uid, found in dense.features.items()
-    }
+    by_clip = {uid: _readable(found) for uid, found in dense.features.items()}
     return NlqFeatureSet(by_clip=by_clip, missing=(*missing, *faults))
 
 
@@ -123,6 +134,16 @@ def load_nlq_features(clips: Sequence[NlqClip], folder: Path, *, is_allowing_mis
     if len(widths) > 1:
         raise InputError("features", f"{folder}: files are {sorted(widths)} wide, must all have one width")
     return NlqFeatureSet(by_clip=by_clip, missing=missing)
+
+
+def _readable(found: DenseFeatures) -> NlqFeatures:
+    """The features that there are; what could not be read leaves a gap."""
+    kept = found.is_encoded
+    if not found.entities.shape[1]:
+        return NlqFeatures(found.clip[kept], found.spans[kept], found.duration_s)
+    return NlqFeatures(
+        found.clip[kept], found.spans[kept], found.duration_s, found.entities[kept], found.is_valid[kept]
+    )
 
 
 def _features_of(clip: NlqClip, folder: Path) -> NlqFeatures | None:

@@ -78,7 +78,7 @@ def test_too_long_is_refused(head: VslNet, length: int, num_tokens: int, name: s
 @pytest.mark.parametrize("wrong", [{"hidden": 15}, {"kernel": 4}, {"dropout": 1.0}, {"num_positions": 0}])
 def test_config_refuses(wrong: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
-        replace(SMALL, **wrong)  # type: ignore[arg-type]
+        replace(SMALL, **wrong)
 
 
 def test_sequences_share_the_time_between_middles() -> None:
