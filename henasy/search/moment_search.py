@@ -21,7 +21,7 @@ from henasy.search.moments import MomentRule, clip_evidence, find_moment_at, fin
 
 SCAN_MAX_CLIPS = 16_384
 """Selections up to this size, four and a half hours at a clip a second, are scanned whole."""
-_FIRST_REACH = 64
+_FIRST_REACH = 96
 """Clips read on each side of a candidate at first; doubled while its moment comes near the edge."""
 _EDGE = 8
 """A moment that ends fewer clips than this from the edge of what was read may go on beyond it."""

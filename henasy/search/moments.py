@@ -19,6 +19,9 @@ from henasy.errors import ConfigError, InputError
 ENTITY_WEIGHT = 0.5
 """Of the best entity, beside the clip's 1; measured on rendered archives (docs/benchmarks.md)."""
 _ROUNDS = 2
+_STEADY = (0.15, 0.7, 0.15)
+"""Weights of a clip and its neighbours while a moment grows: one odd clip does not end a long action."""
+_SPARE_SEEDS = 6
 _FIRST_REACH = 128
 _MIN_CONTEXT = 4
 _SHORTEST_SHARE = 0.25
@@ -31,7 +34,7 @@ class Moments(NamedTuple):
     spans: NDArray[np.float64]
     """(M, 2) start and end in seconds."""
     scores: NDArray[np.float64]
-    """(M,) the score of each one's best clip."""
+    """(M,) half the score of the best clip, half the mean over the moment."""
     peaks: NDArray[np.int64]
     """(M,) the best clip of each, counted as the scores are."""
 
@@ -46,9 +49,9 @@ class MomentRule:
     """A span that overlaps a better one by more (intersection over union) is left out; 0 gives disjoint spans."""
     level: float = 0.6
     """Where a moment ends between its background (0) and its own height (1)."""
-    likeness: float = 0.6
+    likeness: float = 0.5
     """Weight of how much a clip resembles the moment; the rest is the text's. Counts only where vectors are given."""
-    context_s: float = 60.0
+    context_s: float = 90.0
     """How far around a moment its background is looked at."""
 
     def __post_init__(self) -> None:
@@ -115,8 +118,8 @@ def find_moments(
 ) -> Moments:
     """The best spans of one video for one text, best first.
 
-    Each begins at the best clip that no better moment overlaps. A shift of all times shifts the spans; scores that are
-    scaled or shifted together leave them where they are.
+    Each begins at the best clip that no moment before it overlaps; twice as many as wanted are found and the best kept.
+    A shift of all times shifts the spans; scores that are scaled or shifted together leave them where they are.
 
     Args:
         starts_s: (N,) starts of the clips, ascending.
@@ -133,7 +136,7 @@ def find_moments(
     peaks: list[int] = []
     is_open = np.ones(len(clips.scores), np.bool_)
     for peak in np.argsort(-clips.scores, kind="stable").tolist():
-        if len(peaks) == rule.max_moments:
+        if len(peaks) == 2 * rule.max_moments + _SPARE_SEEDS:
             break
         if not is_open[peak]:
             continue
@@ -145,8 +148,7 @@ def find_moments(
         if all(_iou(span, better) <= rule.max_iou for better in spans):
             spans.append(span)
             peaks.append(peak)
-    rows = np.array(peaks, np.int64)
-    return Moments(np.array(spans, np.float64).reshape(-1, 2), clips.scores[rows], rows)
+    return _ranked(clips, spans, peaks, rule.max_moments)
 
 
 def find_moment_at(
@@ -171,8 +173,22 @@ def find_moment_at(
         under = np.flatnonzero((clips.ends_s > span[0]) & (clips.starts_s < span[1]))
         best = int(under[np.argmax(clips.scores[under])])
         if clips.scores[best] <= clips.scores[clip]:
-            return Moments(np.array([span]), clips.scores[[clip]], np.array([clip], np.int64))
+            return _ranked(clips, [span], [clip], 1)
         clip = best
+
+
+def _ranked(clips: _Clips, spans: list[tuple[float, float]], peaks: list[int], most: int) -> Moments:
+    """The best of the moments that were found; equal ones in the order in which they were."""
+    scores = np.array([_score(clips, span, peak) for span, peak in zip(spans, peaks, strict=True)], np.float64)
+    order = np.argsort(-scores, kind="stable")[:most]
+    return Moments(np.array(spans, np.float64).reshape(-1, 2)[order], scores[order], np.array(peaks, np.int64)[order])
+
+
+def _score(clips: _Clips, span: tuple[float, float], peak: int) -> float:
+    # A long action's clips say the same many times: its best one alone would rank luck.
+    covered_s = np.minimum(clips.ends_s, span[1]) - np.maximum(clips.starts_s, span[0])
+    weights = np.maximum(covered_s, 0)
+    return float(clips.scores[peak] + weights @ clips.scores / weights.sum()) / 2
 
 
 def _checked(
@@ -224,10 +240,11 @@ def _run_around(clips: _Clips, peak: int, rule: MomentRule) -> _Run:
     run = _Run(peak, peak, clips.scores)
     for _ in range(_ROUNDS):
         heights = _heights(clips, run, rule) - rule.level
+        steady = np.convolve(np.pad(heights, 1, mode="edge"), _STEADY, "valid")
         first = last = peak
-        while last + 1 < len(heights) and heights[last + 1] > 0:
+        while last + 1 < len(steady) and steady[last + 1] > 0:
             last += 1
-        while first > 0 and heights[first - 1] > 0:
+        while first > 0 and steady[first - 1] > 0:
             first -= 1
         run = _Run(first, last, heights)
     return run
