@@ -87,7 +87,7 @@ class CropSource:
         features = torch.zeros(len(crops), longest, crops[0].features.shape[1])
         is_real = torch.zeros(len(crops), longest, dtype=torch.bool)
         for row, crop in enumerate(crops):
-            features[row, : len(crop.features)] = torch.from_numpy(np.ascontiguousarray(crop.features))
+            features[row, : len(crop.features)] = torch.from_numpy(np.array(crop.features))
             is_real[row, : len(crop.features)] = True
         truth = [
             TrueSpans(torch.from_numpy(crop.spans).float().to(device), torch.from_numpy(crop.labels).to(device))
