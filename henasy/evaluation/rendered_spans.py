@@ -24,7 +24,18 @@ from henasy.scenes.archive import read_config, video_path
 
 Json = dict[str, Any]
 
-_COLUMNS = ("video_uid", "clip_start", "clip_end", "clip_text", "noun", "colour", "verb_label", "verb_phrase", "hand")
+_COLUMNS = (
+    "video_uid",
+    "video_dur",
+    "clip_start",
+    "clip_end",
+    "clip_text",
+    "noun",
+    "colour",
+    "verb_label",
+    "verb_phrase",
+    "hand",
+)
 _STATE = "Objects: State of an object"
 _PLACE = "Place: Where did I put X?"
 _BEFORE = "Objects: Where is object X before / after event Y?"
@@ -251,6 +262,8 @@ def _action(row: TableRow) -> Action:
     start_s, end_s = row.number("clip_start"), row.number("clip_end")
     if end_s <= start_s:
         raise row.error("clip_end", f"after clip_start {start_s}")
+    if end_s > (length_s := row.number("video_dur")):
+        raise row.error("clip_end", f"at most video_dur {length_s}")
     if row.text("verb_label") not in _QUESTIONS:
         raise row.error("verb_label", f"one of {sorted(_QUESTIONS)}")
     texts = (row.text(column) for column in ("noun", "colour", "verb_label", "verb_phrase", "hand", "clip_text"))

@@ -142,6 +142,7 @@ def read_actions_of(config: ArchiveConfig) -> list[Action]:
     ("column", "value", "message"),
     [
         ("clip_end", "0.0", "clip_end is '0.0', must be after clip_start"),
+        ("clip_end", "6.5", "clip_end is '6.5', must be at most video_dur"),
         ("clip_start", "nan", "clip_start is 'nan', must be a finite number"),
         ("verb_label", "juggle", "verb_label is 'juggle', must be one of"),
         ("noun", " ", "noun is ' ', must be a non-blank text"),
