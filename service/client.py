@@ -14,6 +14,7 @@ from henasy.index.select import Filters
 from henasy.search.hits import Evidence, Hit, SearchAnswer
 from henasy.search.info import IndexInfo
 from henasy.search.request import DEFAULT_TOP_K, SearchRequest, Target
+from henasy.text.wording import Wording
 from service.status import DeadlinePassedError, error_of
 from service.wire.answers import answer_from_proto, evidence_from_proto, info_from_proto
 from service.wire.requests import ExplainArguments, explain_to_proto, request_to_proto
@@ -53,6 +54,7 @@ class HenasyClient:
         top_k: int = DEFAULT_TOP_K,
         min_score: float | None = None,
         filters: Filters | None = None,
+        wording: Wording | str | None = None,
         timeout_s: float | None = None,
     ) -> tuple[Hit, ...]:
         """The best hits of one text, best first."""
@@ -62,6 +64,7 @@ class HenasyClient:
             top_k=top_k,
             min_score=min_score,
             filters=filters or Filters(),
+            wording=_wording(wording),
         )
         return self.answer(request, timeout_s=timeout_s).results[0].hits
 
@@ -71,12 +74,19 @@ class HenasyClient:
         return answer_from_proto(response)
 
     def explain(
-        self, query: str, video_id: str, start_s: float, *, slot: int | None = None, timeout_s: float | None = None
+        self,
+        query: str,
+        video_id: str,
+        start_s: float,
+        *,
+        slot: int | None = None,
+        wording: Wording | str | None = None,
+        timeout_s: float | None = None,
     ) -> Evidence:
         """Why the clip of a video that starts at `start_s` answers a text; `slot` adds an entity of it."""
         if slot is not None and slot < 0:
             raise InputError("slot", f"{slot} is not at least 0")
-        message = explain_to_proto(ExplainArguments(query, video_id, start_s, slot))
+        message = explain_to_proto(ExplainArguments(query, video_id, start_s, slot, _wording(wording)))
         return evidence_from_proto(self._call(self._stub.Explain, message, timeout_s))
 
     def index(self, *, timeout_s: float | None = None) -> IndexInfo:
@@ -109,3 +119,10 @@ def _target(target: Target | str) -> Target:
         return Target(target)
     except ValueError:
         raise InputError("target", f"{target!r} is none of {', '.join(Target)}") from None
+
+
+def _wording(wording: Wording | str | None) -> Wording | None:
+    try:
+        return None if wording is None else Wording(wording)
+    except ValueError:
+        raise InputError("wording", f"{wording!r} is none of {', '.join(Wording)}") from None

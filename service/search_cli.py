@@ -12,6 +12,7 @@ from henasy.errors import HenasyError, InputError
 from henasy.index.select import Filters
 from henasy.search.hits import SearchAnswer
 from henasy.search.request import DEFAULT_TOP_K, SearchRequest, Target
+from henasy.text.wording import Wording
 from service.client import DEFAULT_TIMEOUT_S, HenasyClient
 from service.show import print_table, to_json
 
@@ -43,6 +44,9 @@ class _Where:
 @click.option("--where", multiple=True, metavar="COLUMN=VALUE|LOW..HIGH", help="Metadata; may be repeated.")
 @click.option("--group", "max_per_video", type=int, help="Group by video, with at most so many hits of each.")
 @click.option("--overlapping", is_flag=True, help="Also entities of clips that overlap a better hit.")
+@click.option(
+    "--wording", type=click.Choice([str(wording) for wording in Wording]), help="How QUERIES are put to the model."
+)
 @click.option("--explain", is_flag=True, help="Say which phrase met which entity.")
 @click.option("--json", "is_json", is_flag=True, help="JSON on standard output instead of a table.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Write a PNG per hit into this folder.")
@@ -63,6 +67,7 @@ def main(
     where: tuple[str, ...],
     max_per_video: int | None,
     overlapping: bool,
+    wording: str | None,
     explain: bool,
     is_json: bool,
     picture: Path | None,
@@ -80,6 +85,7 @@ def main(
             max_hits_per_video=max_per_video,
             is_explained=explain,
             has_overlapping=overlapping,
+            wording=None if wording is None else Wording(wording),
         )
         answer = _ask(request, _Where(server=server, index=index, model=model, timeout_s=timeout))
         _show(answer, is_json=is_json)

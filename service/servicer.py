@@ -45,7 +45,15 @@ class SearchServicer(search_pb2_grpc.HenasySearchServicer):  # type: ignore[misc
             proceed = _proceed(context)
             proceed()
             asked = explain_from_proto(request)
-            evidence = self._live.current.explain(*asked, proceed=proceed, max_read_s=_max_read_s(context))
+            evidence = self._live.current.explain(
+                asked.query,
+                asked.video_id,
+                asked.start_s,
+                asked.slot,
+                wording=asked.wording,
+                proceed=proceed,
+                max_read_s=_max_read_s(context),
+            )
             return evidence_to_proto(evidence)
 
         return _answered(answer, context)

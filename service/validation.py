@@ -5,12 +5,15 @@ from collections.abc import Sequence
 
 from henasy.errors import InputError
 from henasy.search.request import Target, check_time
+from henasy.text.wording import Wording
 
 MAX_VIDEO_IDS = 10_000
 MAX_PATH_GLOBS = 1_000
 MAX_CONDITIONS = 100
 TARGETS = (Target.CLIPS, Target.CLIPS, Target.VIDEOS, Target.MOMENTS, Target.ENTITIES)
 """By number in the contract; unset means clips."""
+WORDINGS = (None, Wording.BARE, Wording.NARRATION, Wording.BOTH)
+"""By number in the contract; unset means what suits the target."""
 
 
 def queries_of(query: str, queries: Sequence[str]) -> tuple[str, ...]:
@@ -33,6 +36,17 @@ def target_of(number: int) -> Target:
     if not 0 <= number < len(TARGETS):
         raise InputError("target", f"{number} is not in 0..{len(TARGETS) - 1}")
     return TARGETS[number]
+
+
+def wording_of(number: int) -> Wording | None:
+    """How the texts are put to the model.
+
+    Raises:
+        InputError: the number is none of the contract's.
+    """
+    if not 0 <= number < len(WORDINGS):
+        raise InputError("wording", f"{number} is not in 0..{len(WORDINGS) - 1}")
+    return WORDINGS[number]
 
 
 def check_filter_sizes(num_video_ids: int, num_path_globs: int, columns: Sequence[str]) -> None:

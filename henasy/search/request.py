@@ -17,7 +17,7 @@ MAX_EXPLAINED_HITS = 100
 """Queries times top_k when every hit is explained."""
 DEFAULT_TOP_K = 10
 DEFAULT_HITS_PER_VIDEO = 3
-DEFAULT_WORDING = Wording.BARE
+DEFAULT_WORDING = Wording.NARRATION
 """Of every target but entities, whose texts are phrases and stay as they are."""
 
 

@@ -7,7 +7,17 @@ from henasy_api.v1 import search_pb2
 from henasy.index.select import Filters
 from henasy.index.videos import MetadataValue
 from henasy.search.request import DEFAULT_HITS_PER_VIDEO, DEFAULT_TOP_K, SearchRequest
-from service.validation import TARGETS, check_condition, check_filter_sizes, check_time_range, queries_of, target_of
+from henasy.text.wording import Wording
+from service.validation import (
+    TARGETS,
+    WORDINGS,
+    check_condition,
+    check_filter_sizes,
+    check_time_range,
+    queries_of,
+    target_of,
+    wording_of,
+)
 from service.wire.hits import value_from_proto, value_to_proto
 
 
@@ -18,6 +28,7 @@ class ExplainArguments(NamedTuple):
     video_id: str
     start_s: float
     slot: int | None
+    wording: Wording | None
 
 
 def request_from_proto(message: search_pb2.SearchRequest) -> SearchRequest:
@@ -39,6 +50,7 @@ def request_from_proto(message: search_pb2.SearchRequest) -> SearchRequest:
         max_hits_per_video=per_video,
         is_explained=message.is_explained,
         has_overlapping=message.has_overlapping,
+        wording=wording_of(message.wording),
     )
 
 
@@ -51,6 +63,7 @@ def request_to_proto(request: SearchRequest) -> search_pb2.SearchRequest:
         filter=_filters_to_proto(request.filters),
         is_explained=request.is_explained,
         has_overlapping=request.has_overlapping,
+        wording=WORDINGS.index(request.wording),
     )
     if len(request.queries) == 1:
         message.query = request.queries[0]
@@ -113,9 +126,15 @@ def _filters_to_proto(filters: Filters) -> search_pb2.Filter:
 def explain_from_proto(message: search_pb2.ExplainRequest) -> ExplainArguments:
     """The arguments of an explanation; the engine checks them."""
     slot = message.slot if message.HasField("slot") else None
-    return ExplainArguments(message.query, message.video_id, message.start_s, slot)
+    return ExplainArguments(message.query, message.video_id, message.start_s, slot, wording_of(message.wording))
 
 
 def explain_to_proto(arguments: ExplainArguments) -> search_pb2.ExplainRequest:
     """The message that asks for an explanation."""
-    return search_pb2.ExplainRequest(**arguments._asdict())
+    return search_pb2.ExplainRequest(
+        query=arguments.query,
+        video_id=arguments.video_id,
+        start_s=arguments.start_s,
+        slot=arguments.slot,
+        wording=WORDINGS.index(arguments.wording),
+    )

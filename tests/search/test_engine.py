@@ -12,8 +12,10 @@ from henasy.search.engine import Engine
 from henasy.search.hits import Hit, PhraseKind
 from henasy.search.regions import decode_mask
 from henasy.search.request import SearchRequest, Target
+from henasy.text.wording import Wording
 
 QUERIES = ("open drawer", "mug", "the onion and the knife", "#C C washes a pan")
+AS_NARRATIONS = {"open drawer": "#C C opens drawer"}
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +25,15 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
 
 def all_clips(engine: Engine, query: str) -> list[tuple[float, str, float]]:
     """Every clip as (score, video, start), best first, from the stored rows alone."""
+    return clips_near(engine, unit_vector(AS_NARRATIONS.get(query, query)))
+
+
+def clips_near(engine: Engine, vector: np.ndarray) -> list[tuple[float, str, float]]:
     found = []
     for video in engine.index.videos:
         rows = engine.index.stored_rows(video.video_id)
         vectors = rows.clip.astype(np.float64)
-        scores = vectors @ unit_vector(query) / np.linalg.norm(vectors, axis=1)
+        scores = vectors @ vector / np.linalg.norm(vectors, axis=1)
         found += [(score, video.video_id, start) for score, start in zip(scores, rows.spans[:, 0], strict=True)]
     return sorted(found, key=lambda one: -one[0])
 
@@ -56,6 +62,28 @@ def test_clips_rank_as_brute_force(engine: Engine, query: str, top_k: int) -> No
     np.testing.assert_allclose([hit.score for hit in hits], [one[0] for one in expected], atol=1e-6)
     assert [hit.rank for hit in hits] == list(range(1, len(expected) + 1))
     assert all(hit.entity is None and hit.explanation is None for hit in hits)
+
+
+def test_wording_says_which_texts_stand_for_a_query(engine: Engine) -> None:
+    typed, narrated = unit_vector("open drawer"), unit_vector("#C C opens drawer")
+    vectors = {Wording.BARE: typed, Wording.NARRATION: narrated, Wording.BOTH: typed + narrated, None: narrated}
+    for wording, vector in vectors.items():
+        hits = ask(engine, "open drawer", top_k=20, wording=wording)
+        expected = clips_near(engine, vector / np.linalg.norm(vector))[:20]
+        assert [(hit.video.video_id, hit.span.start_s) for hit in hits] == [one[1:] for one in expected]
+        np.testing.assert_allclose([hit.score for hit in hits], [one[0] for one in expected], atol=1e-6)
+        evidence = engine.explain("open drawer", hits[0].video.video_id, hits[0].span.start_s, wording=wording)
+        assert evidence.explanation.clip_score == pytest.approx(hits[0].score, abs=1e-6)
+    both = SearchRequest(queries=("mug", "open drawer", "knife"), wording=Wording.BOTH, is_explained=True)
+    for result in engine.search(both).results:
+        alone = ask(engine, result.query, wording=Wording.BOTH, is_explained=True)
+        assert [hit.explanation for hit in result.hits] == [hit.explanation for hit in alone]
+
+
+def test_entities_are_asked_in_the_querys_own_words(engine: Engine) -> None:
+    bare = ask(engine, "open drawer", Target.ENTITIES, wording=Wording.BARE)
+    assert ask(engine, "open drawer", Target.ENTITIES) == bare
+    assert ask(engine, "open drawer", Target.ENTITIES, wording=Wording.NARRATION) != bare
 
 
 @pytest.mark.parametrize("query", QUERIES)
@@ -266,6 +294,10 @@ def test_a_text_beyond_the_models_context_is_refused(engine: Engine) -> None:
         engine.search(SearchRequest(queries=("mug", too_long)))
     with pytest.raises(InputError, match=r"^query: has 78 tokens"):
         engine.explain(too_long, "video0", 0.0)
+    order = " ".join(["open", *["mug"] * 74])
+    assert len(ask(engine, order, wording=Wording.BARE)) == 10
+    with pytest.raises(InputError, match=r"^query: has 79 tokens"):
+        ask(engine, order)
 
 
 def test_unknown_filters_are_refused(engine: Engine) -> None:

@@ -11,6 +11,7 @@ from henasy.index.select import Filters
 from henasy.search.engine import Engine
 from henasy.search.info import describe
 from henasy.search.request import SearchRequest, Target
+from henasy.text.wording import Wording
 from service.client import HenasyClient
 from service.server import SERVICE, SearchServer
 
@@ -23,6 +24,9 @@ REQUESTS = (
     SearchRequest(queries=("hand",), target=Target.VIDEOS, min_score=-0.5),
     SearchRequest(queries=("hand",), max_hits_per_video=2, top_k=7),
     SearchRequest(queries=("pan",), target=Target.ENTITIES, has_overlapping=True, top_k=50),
+    SearchRequest(queries=("open the drawer", "mug"), wording=Wording.BARE),
+    SearchRequest(queries=("open the drawer", "mug"), wording=Wording.BOTH),
+    SearchRequest(queries=("open the drawer",), target=Target.ENTITIES, wording=Wording.NARRATION),
     SearchRequest(
         queries=("wash the pan",),
         filters=Filters(

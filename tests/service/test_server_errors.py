@@ -58,6 +58,7 @@ BAD_ARGUMENTS = [
     (ask(min_score=-1.01), "min_score", "-1.01"),
     (ask(target=9), "target", "9 is not in 0..4"),
     (ask(target=-1), "target", "-1 is not in 0..4"),
+    (ask(wording=4), "wording", "4 is not in 0..3"),
     (ask(target=2, group_by_video=search_pb2.GroupByVideo()), "group_by_video", "video already"),
     (ask(group_by_video=search_pb2.GroupByVideo(max_hits_per_video=0)), "max_hits_per_video", "0 is not in 1..1000"),
     (ask(is_explained=True, top_k=101), "top_k", "above 100 explained hits"),
@@ -108,6 +109,8 @@ def test_client_maps_errors_back(client: HenasyClient) -> None:
         client.explain("mug", "video1", 0.0, slot=9)
     with pytest.raises(InputError, match="'cats' is none of clips"):
         client.search("mug", target="cats")
+    with pytest.raises(InputError, match="wording: 'loud' is none of bare, narration, both"):
+        client.search("mug", wording="loud")
     with HenasyClient("127.0.0.1:1") as nowhere, pytest.raises(ServiceError) as away:
         nowhere.search("mug", timeout_s=2)
     assert away.value.code == "UNAVAILABLE"

@@ -25,43 +25,45 @@ _sym_db = _symbol_database.Default()
 from henasy_api.v1 import types_pb2 as henasy__api_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ahenasy_api/v1/search.proto\x12\thenasy.v1\x1a\x19henasy_api/v1/types.proto\"\x99\x02\n\rSearchRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12\x0f\n\x07queries\x18\x02 \x03(\t\x12!\n\x06target\x18\x03 \x01(\x0e\x32\x11.henasy.v1.Target\x12\x12\n\x05top_k\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x16\n\tmin_score\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12!\n\x06\x66ilter\x18\x06 \x01(\x0b\x32\x11.henasy.v1.Filter\x12/\n\x0egroup_by_video\x18\x07 \x01(\x0b\x32\x17.henasy.v1.GroupByVideo\x12\x14\n\x0cis_explained\x18\x08 \x01(\x08\x12\x17\n\x0fhas_overlapping\x18\t \x01(\x08\x42\x08\n\x06_top_kB\x0c\n\n_min_score\"\x83\x01\n\x06\x46ilter\x12\x11\n\tvideo_ids\x18\x01 \x03(\t\x12\x12\n\npath_globs\x18\x02 \x03(\t\x12\"\n\x04time\x18\x03 \x01(\x0b\x32\x14.henasy.v1.TimeRange\x12.\n\x08metadata\x18\x04 \x03(\x0b\x32\x1c.henasy.v1.MetadataCondition\"K\n\tTimeRange\x12\x14\n\x07start_s\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05\x65nd_s\x18\x02 \x01(\x01H\x01\x88\x01\x01\x42\n\n\x08_start_sB\x08\n\x06_end_s\"x\n\x11MetadataCondition\x12\x0e\n\x06\x63olumn\x18\x01 \x01(\t\x12,\n\nequals_any\x18\x02 \x03(\x0b\x32\x18.henasy.v1.MetadataValue\x12%\n\x05range\x18\x03 \x01(\x0b\x32\x16.henasy.v1.NumberRange\"A\n\x0bNumberRange\x12\x10\n\x03min\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x03max\x18\x02 \x01(\x01H\x01\x88\x01\x01\x42\x06\n\x04_minB\x06\n\x04_max\"F\n\x0cGroupByVideo\x12\x1f\n\x12max_hits_per_video\x18\x01 \x01(\x05H\x00\x88\x01\x01\x42\x15\n\x13_max_hits_per_video\"p\n\x0eSearchResponse\x12\'\n\x07results\x18\x01 \x03(\x0b\x32\x16.henasy.v1.QueryResult\x12\x12\n\ngeneration\x18\x02 \x01(\x04\x12!\n\x06timing\x18\x03 \x01(\x0b\x32\x11.henasy.v1.Timing\":\n\x0bQueryResult\x12\r\n\x05query\x18\x01 \x01(\t\x12\x1c\n\x04hits\x18\x02 \x03(\x0b\x32\x0e.henasy.v1.Hit\"A\n\x06Timing\x12\x11\n\tencode_ms\x18\x01 \x01(\x01\x12\x12\n\nnearest_ms\x18\x02 \x01(\x01\x12\x10\n\x08total_ms\x18\x03 \x01(\x01\"^\n\x0e\x45xplainRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12\x10\n\x08video_id\x18\x02 \x01(\t\x12\x0f\n\x07start_s\x18\x03 \x01(\x01\x12\x11\n\x04slot\x18\x04 \x01(\rH\x00\x88\x01\x01\x42\x07\n\x05_slot\"\xe6\x01\n\x0f\x45xplainResponse\x12\x1f\n\x05video\x18\x01 \x01(\x0b\x32\x10.henasy.v1.Video\x12\x1d\n\x04span\x18\x02 \x01(\x0b\x32\x0f.henasy.v1.Span\x12+\n\x0b\x65xplanation\x18\x03 \x01(\x0b\x32\x16.henasy.v1.Explanation\x12%\n\x08saliency\x18\x04 \x03(\x0b\x32\x13.henasy.v1.Saliency\x12\x0f\n\x07is_soft\x18\x05 \x01(\x08\x12\x1a\n\x12unavailable_reason\x18\x06 \x01(\t\x12\x12\n\ngeneration\x18\x07 \x01(\x04\"\x11\n\x0fGetIndexRequest\"\xa8\x02\n\x10GetIndexResponse\x12\x12\n\ngeneration\x18\x01 \x01(\x04\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x10\n\x08space_id\x18\x04 \x01(\t\x12!\n\x04plan\x18\x05 \x01(\x0b\x32\x13.henasy.v1.ClipPlan\x12\x12\n\nnum_videos\x18\x06 \x01(\x04\x12\x13\n\x0bnum_offline\x18\x07 \x01(\x04\x12\x11\n\tnum_clips\x18\x08 \x01(\x04\x12\x14\n\x0cnum_entities\x18\t \x01(\x04\x12\r\n\x05hours\x18\n \x01(\x01\x12\x13\n\x0bnum_refused\x18\x0b \x01(\x04\x12\r\n\x05width\x18\x0c \x01(\r\x12\x18\n\x10metadata_columns\x18\r \x03(\t\x12\x0f\n\x07version\x18\x0e \x01(\t\"Q\n\x08\x43lipPlan\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x0e\n\x06\x63lip_s\x18\x02 \x01(\x01\x12\x10\n\x08stride_s\x18\x03 \x01(\x01\x12\x12\n\nnum_frames\x18\x04 \x01(\r*n\n\x06Target\x12\x16\n\x12TARGET_UNSPECIFIED\x10\x00\x12\x10\n\x0cTARGET_CLIPS\x10\x01\x12\x11\n\rTARGET_VIDEOS\x10\x02\x12\x12\n\x0eTARGET_MOMENTS\x10\x03\x12\x13\n\x0fTARGET_ENTITIES\x10\x04\x32\xd4\x01\n\x0cHenasySearch\x12=\n\x06Search\x12\x18.henasy.v1.SearchRequest\x1a\x19.henasy.v1.SearchResponse\x12@\n\x07\x45xplain\x12\x19.henasy.v1.ExplainRequest\x1a\x1a.henasy.v1.ExplainResponse\x12\x43\n\x08GetIndex\x12\x1a.henasy.v1.GetIndexRequest\x1a\x1b.henasy.v1.GetIndexResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ahenasy_api/v1/search.proto\x12\thenasy.v1\x1a\x19henasy_api/v1/types.proto\"\xbe\x02\n\rSearchRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12\x0f\n\x07queries\x18\x02 \x03(\t\x12!\n\x06target\x18\x03 \x01(\x0e\x32\x11.henasy.v1.Target\x12\x12\n\x05top_k\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x16\n\tmin_score\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12!\n\x06\x66ilter\x18\x06 \x01(\x0b\x32\x11.henasy.v1.Filter\x12/\n\x0egroup_by_video\x18\x07 \x01(\x0b\x32\x17.henasy.v1.GroupByVideo\x12\x14\n\x0cis_explained\x18\x08 \x01(\x08\x12\x17\n\x0fhas_overlapping\x18\t \x01(\x08\x12#\n\x07wording\x18\n \x01(\x0e\x32\x12.henasy.v1.WordingB\x08\n\x06_top_kB\x0c\n\n_min_score\"\x83\x01\n\x06\x46ilter\x12\x11\n\tvideo_ids\x18\x01 \x03(\t\x12\x12\n\npath_globs\x18\x02 \x03(\t\x12\"\n\x04time\x18\x03 \x01(\x0b\x32\x14.henasy.v1.TimeRange\x12.\n\x08metadata\x18\x04 \x03(\x0b\x32\x1c.henasy.v1.MetadataCondition\"K\n\tTimeRange\x12\x14\n\x07start_s\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05\x65nd_s\x18\x02 \x01(\x01H\x01\x88\x01\x01\x42\n\n\x08_start_sB\x08\n\x06_end_s\"x\n\x11MetadataCondition\x12\x0e\n\x06\x63olumn\x18\x01 \x01(\t\x12,\n\nequals_any\x18\x02 \x03(\x0b\x32\x18.henasy.v1.MetadataValue\x12%\n\x05range\x18\x03 \x01(\x0b\x32\x16.henasy.v1.NumberRange\"A\n\x0bNumberRange\x12\x10\n\x03min\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x03max\x18\x02 \x01(\x01H\x01\x88\x01\x01\x42\x06\n\x04_minB\x06\n\x04_max\"F\n\x0cGroupByVideo\x12\x1f\n\x12max_hits_per_video\x18\x01 \x01(\x05H\x00\x88\x01\x01\x42\x15\n\x13_max_hits_per_video\"p\n\x0eSearchResponse\x12\'\n\x07results\x18\x01 \x03(\x0b\x32\x16.henasy.v1.QueryResult\x12\x12\n\ngeneration\x18\x02 \x01(\x04\x12!\n\x06timing\x18\x03 \x01(\x0b\x32\x11.henasy.v1.Timing\":\n\x0bQueryResult\x12\r\n\x05query\x18\x01 \x01(\t\x12\x1c\n\x04hits\x18\x02 \x03(\x0b\x32\x0e.henasy.v1.Hit\"A\n\x06Timing\x12\x11\n\tencode_ms\x18\x01 \x01(\x01\x12\x12\n\nnearest_ms\x18\x02 \x01(\x01\x12\x10\n\x08total_ms\x18\x03 \x01(\x01\"\x83\x01\n\x0e\x45xplainRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12\x10\n\x08video_id\x18\x02 \x01(\t\x12\x0f\n\x07start_s\x18\x03 \x01(\x01\x12\x11\n\x04slot\x18\x04 \x01(\rH\x00\x88\x01\x01\x12#\n\x07wording\x18\x05 \x01(\x0e\x32\x12.henasy.v1.WordingB\x07\n\x05_slot\"\xe6\x01\n\x0f\x45xplainResponse\x12\x1f\n\x05video\x18\x01 \x01(\x0b\x32\x10.henasy.v1.Video\x12\x1d\n\x04span\x18\x02 \x01(\x0b\x32\x0f.henasy.v1.Span\x12+\n\x0b\x65xplanation\x18\x03 \x01(\x0b\x32\x16.henasy.v1.Explanation\x12%\n\x08saliency\x18\x04 \x03(\x0b\x32\x13.henasy.v1.Saliency\x12\x0f\n\x07is_soft\x18\x05 \x01(\x08\x12\x1a\n\x12unavailable_reason\x18\x06 \x01(\t\x12\x12\n\ngeneration\x18\x07 \x01(\x04\"\x11\n\x0fGetIndexRequest\"\xa8\x02\n\x10GetIndexResponse\x12\x12\n\ngeneration\x18\x01 \x01(\x04\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x10\n\x08space_id\x18\x04 \x01(\t\x12!\n\x04plan\x18\x05 \x01(\x0b\x32\x13.henasy.v1.ClipPlan\x12\x12\n\nnum_videos\x18\x06 \x01(\x04\x12\x13\n\x0bnum_offline\x18\x07 \x01(\x04\x12\x11\n\tnum_clips\x18\x08 \x01(\x04\x12\x14\n\x0cnum_entities\x18\t \x01(\x04\x12\r\n\x05hours\x18\n \x01(\x01\x12\x13\n\x0bnum_refused\x18\x0b \x01(\x04\x12\r\n\x05width\x18\x0c \x01(\r\x12\x18\n\x10metadata_columns\x18\r \x03(\t\x12\x0f\n\x07version\x18\x0e \x01(\t\"Q\n\x08\x43lipPlan\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x0e\n\x06\x63lip_s\x18\x02 \x01(\x01\x12\x10\n\x08stride_s\x18\x03 \x01(\x01\x12\x12\n\nnum_frames\x18\x04 \x01(\r*n\n\x06Target\x12\x16\n\x12TARGET_UNSPECIFIED\x10\x00\x12\x10\n\x0cTARGET_CLIPS\x10\x01\x12\x11\n\rTARGET_VIDEOS\x10\x02\x12\x12\n\x0eTARGET_MOMENTS\x10\x03\x12\x13\n\x0fTARGET_ENTITIES\x10\x04*]\n\x07Wording\x12\x17\n\x13WORDING_UNSPECIFIED\x10\x00\x12\x10\n\x0cWORDING_BARE\x10\x01\x12\x15\n\x11WORDING_NARRATION\x10\x02\x12\x10\n\x0cWORDING_BOTH\x10\x03\x32\xd4\x01\n\x0cHenasySearch\x12=\n\x06Search\x12\x18.henasy.v1.SearchRequest\x1a\x19.henasy.v1.SearchResponse\x12@\n\x07\x45xplain\x12\x19.henasy.v1.ExplainRequest\x1a\x1a.henasy.v1.ExplainResponse\x12\x43\n\x08GetIndex\x12\x1a.henasy.v1.GetIndexRequest\x1a\x1b.henasy.v1.GetIndexResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'henasy_api.v1.search_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TARGET']._serialized_start=1795
-  _globals['_TARGET']._serialized_end=1905
+  _globals['_TARGET']._serialized_start=1870
+  _globals['_TARGET']._serialized_end=1980
+  _globals['_WORDING']._serialized_start=1982
+  _globals['_WORDING']._serialized_end=2075
   _globals['_SEARCHREQUEST']._serialized_start=69
-  _globals['_SEARCHREQUEST']._serialized_end=350
-  _globals['_FILTER']._serialized_start=353
-  _globals['_FILTER']._serialized_end=484
-  _globals['_TIMERANGE']._serialized_start=486
-  _globals['_TIMERANGE']._serialized_end=561
-  _globals['_METADATACONDITION']._serialized_start=563
-  _globals['_METADATACONDITION']._serialized_end=683
-  _globals['_NUMBERRANGE']._serialized_start=685
-  _globals['_NUMBERRANGE']._serialized_end=750
-  _globals['_GROUPBYVIDEO']._serialized_start=752
-  _globals['_GROUPBYVIDEO']._serialized_end=822
-  _globals['_SEARCHRESPONSE']._serialized_start=824
-  _globals['_SEARCHRESPONSE']._serialized_end=936
-  _globals['_QUERYRESULT']._serialized_start=938
-  _globals['_QUERYRESULT']._serialized_end=996
-  _globals['_TIMING']._serialized_start=998
-  _globals['_TIMING']._serialized_end=1063
-  _globals['_EXPLAINREQUEST']._serialized_start=1065
-  _globals['_EXPLAINREQUEST']._serialized_end=1159
-  _globals['_EXPLAINRESPONSE']._serialized_start=1162
-  _globals['_EXPLAINRESPONSE']._serialized_end=1392
-  _globals['_GETINDEXREQUEST']._serialized_start=1394
-  _globals['_GETINDEXREQUEST']._serialized_end=1411
-  _globals['_GETINDEXRESPONSE']._serialized_start=1414
-  _globals['_GETINDEXRESPONSE']._serialized_end=1710
-  _globals['_CLIPPLAN']._serialized_start=1712
-  _globals['_CLIPPLAN']._serialized_end=1793
-  _globals['_HENASYSEARCH']._serialized_start=1908
-  _globals['_HENASYSEARCH']._serialized_end=2120
+  _globals['_SEARCHREQUEST']._serialized_end=387
+  _globals['_FILTER']._serialized_start=390
+  _globals['_FILTER']._serialized_end=521
+  _globals['_TIMERANGE']._serialized_start=523
+  _globals['_TIMERANGE']._serialized_end=598
+  _globals['_METADATACONDITION']._serialized_start=600
+  _globals['_METADATACONDITION']._serialized_end=720
+  _globals['_NUMBERRANGE']._serialized_start=722
+  _globals['_NUMBERRANGE']._serialized_end=787
+  _globals['_GROUPBYVIDEO']._serialized_start=789
+  _globals['_GROUPBYVIDEO']._serialized_end=859
+  _globals['_SEARCHRESPONSE']._serialized_start=861
+  _globals['_SEARCHRESPONSE']._serialized_end=973
+  _globals['_QUERYRESULT']._serialized_start=975
+  _globals['_QUERYRESULT']._serialized_end=1033
+  _globals['_TIMING']._serialized_start=1035
+  _globals['_TIMING']._serialized_end=1100
+  _globals['_EXPLAINREQUEST']._serialized_start=1103
+  _globals['_EXPLAINREQUEST']._serialized_end=1234
+  _globals['_EXPLAINRESPONSE']._serialized_start=1237
+  _globals['_EXPLAINRESPONSE']._serialized_end=1467
+  _globals['_GETINDEXREQUEST']._serialized_start=1469
+  _globals['_GETINDEXREQUEST']._serialized_end=1486
+  _globals['_GETINDEXRESPONSE']._serialized_start=1489
+  _globals['_GETINDEXRESPONSE']._serialized_end=1785
+  _globals['_CLIPPLAN']._serialized_start=1787
+  _globals['_CLIPPLAN']._serialized_end=1868
+  _globals['_HENASYSEARCH']._serialized_start=2078
+  _globals['_HENASYSEARCH']._serialized_end=2290
 # @@protoc_insertion_point(module_scope)

@@ -15,14 +15,25 @@ class Target(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     TARGET_VIDEOS: _ClassVar[Target]
     TARGET_MOMENTS: _ClassVar[Target]
     TARGET_ENTITIES: _ClassVar[Target]
+
+class Wording(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    WORDING_UNSPECIFIED: _ClassVar[Wording]
+    WORDING_BARE: _ClassVar[Wording]
+    WORDING_NARRATION: _ClassVar[Wording]
+    WORDING_BOTH: _ClassVar[Wording]
 TARGET_UNSPECIFIED: Target
 TARGET_CLIPS: Target
 TARGET_VIDEOS: Target
 TARGET_MOMENTS: Target
 TARGET_ENTITIES: Target
+WORDING_UNSPECIFIED: Wording
+WORDING_BARE: Wording
+WORDING_NARRATION: Wording
+WORDING_BOTH: Wording
 
 class SearchRequest(_message.Message):
-    __slots__ = ("query", "queries", "target", "top_k", "min_score", "filter", "group_by_video", "is_explained", "has_overlapping")
+    __slots__ = ("query", "queries", "target", "top_k", "min_score", "filter", "group_by_video", "is_explained", "has_overlapping", "wording")
     QUERY_FIELD_NUMBER: _ClassVar[int]
     QUERIES_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
@@ -32,6 +43,7 @@ class SearchRequest(_message.Message):
     GROUP_BY_VIDEO_FIELD_NUMBER: _ClassVar[int]
     IS_EXPLAINED_FIELD_NUMBER: _ClassVar[int]
     HAS_OVERLAPPING_FIELD_NUMBER: _ClassVar[int]
+    WORDING_FIELD_NUMBER: _ClassVar[int]
     query: str
     queries: _containers.RepeatedScalarFieldContainer[str]
     target: Target
@@ -41,7 +53,8 @@ class SearchRequest(_message.Message):
     group_by_video: GroupByVideo
     is_explained: bool
     has_overlapping: bool
-    def __init__(self, query: _Optional[str] = ..., queries: _Optional[_Iterable[str]] = ..., target: _Optional[_Union[Target, str]] = ..., top_k: _Optional[int] = ..., min_score: _Optional[float] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., group_by_video: _Optional[_Union[GroupByVideo, _Mapping]] = ..., is_explained: bool = ..., has_overlapping: bool = ...) -> None: ...
+    wording: Wording
+    def __init__(self, query: _Optional[str] = ..., queries: _Optional[_Iterable[str]] = ..., target: _Optional[_Union[Target, str]] = ..., top_k: _Optional[int] = ..., min_score: _Optional[float] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., group_by_video: _Optional[_Union[GroupByVideo, _Mapping]] = ..., is_explained: bool = ..., has_overlapping: bool = ..., wording: _Optional[_Union[Wording, str]] = ...) -> None: ...
 
 class Filter(_message.Message):
     __slots__ = ("video_ids", "path_globs", "time", "metadata")
@@ -116,16 +129,18 @@ class Timing(_message.Message):
     def __init__(self, encode_ms: _Optional[float] = ..., nearest_ms: _Optional[float] = ..., total_ms: _Optional[float] = ...) -> None: ...
 
 class ExplainRequest(_message.Message):
-    __slots__ = ("query", "video_id", "start_s", "slot")
+    __slots__ = ("query", "video_id", "start_s", "slot", "wording")
     QUERY_FIELD_NUMBER: _ClassVar[int]
     VIDEO_ID_FIELD_NUMBER: _ClassVar[int]
     START_S_FIELD_NUMBER: _ClassVar[int]
     SLOT_FIELD_NUMBER: _ClassVar[int]
+    WORDING_FIELD_NUMBER: _ClassVar[int]
     query: str
     video_id: str
     start_s: float
     slot: int
-    def __init__(self, query: _Optional[str] = ..., video_id: _Optional[str] = ..., start_s: _Optional[float] = ..., slot: _Optional[int] = ...) -> None: ...
+    wording: Wording
+    def __init__(self, query: _Optional[str] = ..., video_id: _Optional[str] = ..., start_s: _Optional[float] = ..., slot: _Optional[int] = ..., wording: _Optional[_Union[Wording, str]] = ...) -> None: ...
 
 class ExplainResponse(_message.Message):
     __slots__ = ("video", "span", "explanation", "saliency", "is_soft", "unavailable_reason", "generation")
