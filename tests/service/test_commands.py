@@ -120,6 +120,16 @@ def test_table_names_hits_and_phrases(server: tuple[str, subprocess.Popen[str]])
     assert (empty.exit_code, "no hit" in empty.output) == (0, True)
 
 
+def test_wording_reaches_the_search(index: Path) -> None:
+    def scores(*options: object) -> list[float]:
+        result = json.loads(run("open the drawer", "--index", index, "--json", *options).output)["results"][0]
+        return [hit["score"] for hit in result["hits"]]
+
+    assert scores() == scores("--wording", "narration")
+    assert len({tuple(scores("--wording", wording)) for wording in ("bare", "narration", "both")}) == 3
+    assert run("open the drawer", "--index", index, "--wording", "loud").exit_code == 2
+
+
 def test_filters_reach_the_search(server: tuple[str, subprocess.Popen[str]]) -> None:
     def num_hits(*options: object) -> int:
         result = run("mug", "--server", server[0], "--json", *options)
