@@ -20,7 +20,7 @@ from henasy.checkpoint.space import space_id
 from henasy.checkpoint.training_note import TrainingNote
 from henasy.checkpoint.weights import build_empty
 from henasy.errors import ConfigError, InputError, UnsupportedError
-from henasy.model.config import DualConfig, ModelConfig
+from henasy.model.config import DualConfig, ModelConfig, with_frames
 from henasy.model.dual import DualEncoder
 from henasy.model.henasy import Henasy
 from henasy.model.timesformer import inflate_temporal_embed
@@ -108,13 +108,11 @@ def with_num_frames(checkpoint: Checkpoint, num_frames: int) -> Checkpoint:
     Source: LaViLa lavila/models/utils.py; only the temporal embedding changes.
     """
     config = checkpoint.config
-    dual = dual_config(config)
-    changed = replace(dual, vision=replace(dual.vision, num_frames=num_frames))
     prefix = "" if isinstance(config, DualConfig) else "dual."
     name = f"{prefix}visual.temporal_embed"
     weights = checkpoint.model.state_dict()
     weights[name] = inflate_temporal_embed(weights[name], num_frames)
-    model = build_empty(changed if isinstance(config, DualConfig) else replace(config, dual=changed))
+    model = build_empty(with_frames(config, num_frames))
     model.load_state_dict(weights, strict=True, assign=True)
     return replace(checkpoint, model=model.eval().requires_grad_(False))
 

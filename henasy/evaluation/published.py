@@ -92,3 +92,11 @@ EGONLQ_ROWS = (
     PublishedRow("HENASY, VSLNet (R@1 at 0.5: 6.7 in the arXiv version)", (11.5, 21.5, 7.0, 14.7, None)),
 )
 """Columns: R@1, R@5 at IoU 0.3; R@1, R@5 at 0.5; mean IoU."""
+
+# Source: HENASY (NeurIPS 2024), Table 5; two A6000, batch 128 in training; frames, batch and precision of the other
+# columns are not said.
+COST_ROWS = (
+    PublishedRow("HelpingHands", (530.0, 216.0, 38.0, 4.4, 2.87)),
+    PublishedRow("HENASY", (599.0, 291.0, 42.0, 4.8, 1.02)),
+)
+"""Columns: GFLOPs per clip, million parameters, GB of GPU memory in training and in inference, seconds of inference."""

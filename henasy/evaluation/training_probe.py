@@ -1,14 +1,17 @@
-"""One training step of HENASY on made-up data: whether a machine can train at all."""
+"""Training on made-up data: whether a machine can train at all, and what a step takes."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from henasy.losses.total import LossWeights
+from henasy.model.config import DualConfig
+from henasy.model.dual import DualEncoder
 from henasy.model.henasy import Henasy
 from henasy.training.config import TrainConfig
 from henasy.training.data import TrainBatch
-from henasy.training.objectives import HenasyObjective, Words
+from henasy.training.objectives import DualObjective, HenasyObjective, Words
 from henasy.training.trainer import Trainer
 
 _NUM_WORDS = 6
@@ -18,8 +21,9 @@ _MAX_BOXES = 4
 class RandomBatches:
     """Frames of noise with random tokens, words and boxes; equal steps give equal batches."""
 
-    def __init__(self, model: Henasy, batch_size: int) -> None:
-        self._config, self._rows = model.config.dual, 2 * batch_size
+    def __init__(self, config: DualConfig, batch_size: int) -> None:
+        """Batches of `batch_size` anchors and as many hard negatives, in the sizes of a dual encoder."""
+        self._config, self._rows = config, 2 * batch_size
 
     def batch(self, step: int, part: int, device: torch.device) -> TrainBatch:
         """See `henasy.training.trainer.BatchSource`."""
@@ -50,20 +54,7 @@ def one_training_step(model: Henasy, device: torch.device, folder: Path, *, prec
         TrainingError: the loss or the gradient is not finite.
     """
     model = model.to(device)
-    draw = torch.Generator().manual_seed(7)
-    vocab_size = model.config.dual.text.vocab_size
-    words = Words(
-        tokens=random_tokens(_NUM_WORDS, vocab_size, draw).to(device),
-        is_narrated=torch.ones(_NUM_WORDS, dtype=torch.bool, device=device),
-    )
-    objective = HenasyObjective(
-        model,
-        nouns=words,
-        temperature=model.config.dual.temperature,
-        weights=LossWeights(),
-        box_weight=2.0,
-        synonym_cosine=None,
-    )
+    objective = probe_objective(model, device)
     seen: list[float] = []
 
     def objective_with_record(batch: TrainBatch) -> dict[str, torch.Tensor]:
@@ -74,7 +65,7 @@ def one_training_step(model: Henasy, device: torch.device, folder: Path, *, prec
     config = TrainConfig(
         num_steps=1, batch_size=batch_size, learning_rate=1e-4, num_warmup_steps=0, precision=precision
     )
-    source = RandomBatches(model, batch_size)
+    source = RandomBatches(model.config.dual, batch_size)
     Trainer[TrainBatch](
         config,
         model=model,
@@ -85,6 +76,30 @@ def one_training_step(model: Henasy, device: torch.device, folder: Path, *, prec
         report=lambda line: None,
     ).run()
     return seen[0]
+
+
+def probe_objective(
+    model: Henasy | DualEncoder, device: torch.device
+) -> Callable[[TrainBatch], dict[str, torch.Tensor]]:
+    """What the model's own stage of training minimises, over a dictionary of random words."""
+    config = model.config.dual if isinstance(model, Henasy) else model.config
+    draw = torch.Generator().manual_seed(7)
+    words = Words(
+        tokens=random_tokens(_NUM_WORDS, config.text.vocab_size, draw).to(device),
+        is_narrated=torch.ones(_NUM_WORDS, dtype=torch.bool, device=device),
+    )
+    if isinstance(model, Henasy):
+        return HenasyObjective(
+            model,
+            nouns=words,
+            temperature=config.temperature,
+            weights=LossWeights(),
+            box_weight=2.0,
+            synonym_cosine=None,
+        )
+    return DualObjective(
+        model, nouns=words, verbs=words, temperature=config.temperature, word_weight=0.0, keep_patches=1.0
+    )
 
 
 def random_tokens(rows: int, vocab_size: int, draw: torch.Generator) -> torch.Tensor:

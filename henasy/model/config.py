@@ -308,6 +308,14 @@ class HenasyConfig(_Section):
 ModelConfig = DualConfig | HenasyConfig
 
 
+def with_frames(config: ModelConfig, num_frames: int) -> ModelConfig:
+    """The same model for another number of frames per clip."""
+    if isinstance(config, DualConfig):
+        return dataclasses.replace(config, vision=dataclasses.replace(config.vision, num_frames=num_frames))
+    vision = dataclasses.replace(config.dual.vision, num_frames=num_frames)
+    return dataclasses.replace(config, dual=dataclasses.replace(config.dual, vision=vision))
+
+
 def config_to_dict(config: ModelConfig) -> dict[str, Any]:
     """The config as plain JSON values, its kind under "kind"."""
     return {"kind": config.kind, **config.to_dict()}
