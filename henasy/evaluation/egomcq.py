@@ -1,7 +1,9 @@
 """EgoMCQ annotations: a narration and five clips, one of which it describes."""
 
 import json
+from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +68,7 @@ def load_egomcq(path: Path) -> EgoMcq:
     """
     file = annotation_file(path)
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=partial(_object, file))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise AnnotationError(f"{file}: not JSON: {error}") from error
     if not isinstance(content, dict) or not content:
@@ -84,6 +86,14 @@ def annotation_file(path: Path) -> Path:
     if not file.is_file():
         raise NotFoundError(f"{file}: no such annotation file")
     return file
+
+
+def _object(file: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; of a repeated key the standard reader would silently keep the last."""
+    repeated = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
+    if repeated:
+        raise AnnotationError(f"{file}: the key {repeated[0]!r} occurs more than once in an object")
+    return dict(pairs)
 
 
 def _question(place: str, item: Any) -> McqQuestion:

@@ -1,5 +1,6 @@
 """EPIC-KITCHENS-100 retrieval annotations: the clips, their classes, and which clip stands for each sentence."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +76,7 @@ def load_epic_retrieval(folder: Path) -> EpicRetrieval:
     clips = read_epic_clips(test_file)
     row_of = {clip.narration_id: row for row, clip in enumerate(clips)}
     sentences = read_table(sentence_file, ("narration_id", "narration"))
+    _check_different(sentences)
     sentence_rows = np.array([_clip_row(sentence, row_of) for sentence in sentences], np.int64)
     num_other = sum(
         sentence["narration"] != clips[row].narration for sentence, row in zip(sentences, sentence_rows, strict=True)
@@ -90,10 +92,7 @@ def read_epic_clips(path: Path) -> tuple[EpicClip, ...]:
         AnnotationError: if a column is missing, a value is out of range, or a narration id is repeated.
     """
     rows = read_table(path, _CLIP_COLUMNS)
-    row_of: dict[str, int] = {}
-    for index, row in enumerate(rows):
-        if row_of.setdefault(row.text("narration_id"), index) != index:
-            raise row.error("narration_id", "different in every row")
+    _check_different(rows)
     return tuple(_clip(row) for row in rows)
 
 
@@ -108,6 +107,14 @@ def annotation_files(folder: Path) -> tuple[Path, Path]:
         if (candidate / TEST_FILE).is_file():
             return candidate / TEST_FILE, candidate / SENTENCE_FILE
     raise NotFoundError(f"no {TEST_FILE} in {' or '.join(map(str, candidates))}")
+
+
+def _check_different(rows: Sequence[TableRow]) -> None:
+    seen: set[str] = set()
+    for row in rows:
+        if row.text("narration_id") in seen:
+            raise row.error("narration_id", "different in every row")
+        seen.add(row["narration_id"])
 
 
 def _clip(row: TableRow) -> EpicClip:

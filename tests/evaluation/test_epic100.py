@@ -60,6 +60,11 @@ def test_relevancy_hand_worked_table(tmp_path: Path) -> None:
         ({"rows": (ROWS[0].replace("00:01:02.25", "62.25"), *ROWS[1:])}, "stop_timestamp is '62.25', must be a time"),
         ({"rows": (ROWS[0].replace("00:01:02.25", "00:00:01.50"), *ROWS[1:])}, "must be after start_timestamp"),
         ({"rows": (ROWS[0] + ",more", *ROWS[1:])}, "line 2: 9 fields, must be 8"),
+        ({"rows": (ROWS[0].replace("take plate", " "), *ROWS[1:])}, "narration is ' ', must be a non-blank text"),
+        (
+            {"sentences": ("P01_1_0,take", "P01_1_0,take")},
+            "_sentence.csv, line 3: narration_id is",
+        ),
         ({"sentences": ("P09_9_9,take nothing",)}, r"_sentence.csv, line 2: narration_id is 'P09_9_9'"),
     ],
 )

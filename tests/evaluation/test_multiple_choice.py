@@ -118,7 +118,12 @@ def test_load_refuses_what_is_no_such_file(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no such annotation file"):
         load_egomcq(tmp_path)
     path = tmp_path / "mcq.json"
-    for text, message in (("{", "not JSON"), ("[]", "must be an object"), ("{}", "must be an object")):
+    for text, message in (
+        ("{", "not JSON"),
+        ("[]", "must be an object"),
+        ("{}", "must be an object"),
+        ('{"0": {}, "0": {}}', "the key '0' occurs more than once"),
+    ):
         path.write_text(text)
         with pytest.raises(AnnotationError, match=message):
             load_egomcq(path)
