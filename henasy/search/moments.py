@@ -18,7 +18,7 @@ from henasy.errors import ConfigError, InputError
 
 ENTITY_WEIGHT = 0.5
 """Of the best entity, beside the clip's 1; measured on rendered archives (docs/benchmarks.md)."""
-_ROUNDS = 2
+_MAX_ROUNDS = 4
 _STEADY = (0.15, 0.7, 0.15)
 """Weights of a clip and its neighbours while a moment grows: one odd clip does not end a long action."""
 _SPARE_SEEDS = 6
@@ -48,7 +48,8 @@ class MomentRule:
     max_iou: float = 0.0
     """A span that overlaps a better one by more (intersection over union) is left out; 0 gives disjoint spans."""
     level: float = 0.6
-    """Where a moment ends between its background (0) and its own height (1)."""
+    """Where a moment ends between its background (0) and its own height (1). Above a half: a clip that a moment half
+    covers has an embedding of unit length too, and is nearer to the moment than half way."""
     likeness: float = 0.5
     """Weight of how much a clip resembles the moment; the rest is the text's. Counts only where vectors are given."""
     context_s: float = 90.0
@@ -238,7 +239,7 @@ def _span_around(clips: _Clips, peak: int, rule: MomentRule) -> tuple[float, flo
 def _run_around(clips: _Clips, peak: int, rule: MomentRule) -> _Run:
     """The clips around a peak that stand above the level, found again with what was found before."""
     run = _Run(peak, peak, clips.scores)
-    for _ in range(_ROUNDS):
+    for _ in range(_MAX_ROUNDS):
         heights = _heights(clips, run, rule) - rule.level
         steady = np.convolve(np.pad(heights, 1, mode="edge"), _STEADY, "valid")
         first = last = peak
@@ -246,12 +247,15 @@ def _run_around(clips: _Clips, peak: int, rule: MomentRule) -> _Run:
             last += 1
         while first > 0 and steady[first - 1] > 0:
             first -= 1
+        is_settled = (first, last) == (run.first, run.last)
         run = _Run(first, last, heights)
+        if is_settled:
+            break
     return run
 
 
 def _heights(clips: _Clips, run: _Run, rule: MomentRule) -> NDArray[np.float64]:
-    """(n,) where clips stand between the background of a run, 0, and its mean, 1."""
+    """(n,) where clips stand between the background of a run, 0, and its median, 1."""
     is_context = _context(clips, run, rule.context_s)
     by_text = _scaled(clips.scores, run, is_context)
     if clips.vectors is None or rule.likeness == 0:
@@ -271,7 +275,7 @@ def _context(clips: _Clips, run: _Run, context_s: float) -> NDArray[np.bool_]:
 def _scaled(values: NDArray[np.float64], run: _Run, is_context: NDArray[np.bool_]) -> NDArray[np.float64]:
     has_context = np.count_nonzero(is_context) >= _MIN_CONTEXT
     background = float(np.median(values[is_context]) if has_context else values.min())
-    height = float(values[run.first : run.last + 1].mean()) - background
+    height = float(np.median(values[run.first : run.last + 1])) - background
     # Everything alike, or a peak below its surroundings: nothing tells the clips apart.
     return (values - background) / height if height > 0 else np.ones(len(values))
 
