@@ -104,8 +104,13 @@ def found_within(name: str, ranks: ArrayLike, num_ranks: int) -> Line:
     return Line(name, x, 100 * np.mean(first[None, :] <= x[:, None], axis=1))
 
 
-def sorted_scores(name: str, scores: ArrayLike) -> Line:
-    """The scores of queries from the best to the worst over the share of queries, both in percent."""
-    ordered = np.sort(np.asarray(scores, np.float64))[::-1]
+def sorted_values(name: str, values: ArrayLike) -> Line:
+    """The values of queries from the best to the worst over the share of queries in percent."""
+    ordered = np.sort(np.asarray(values, np.float64))[::-1]
     shown = np.unique(np.linspace(0, len(ordered) - 1, 200).astype(np.int64))
-    return Line(name, 100 * (shown + 1) / len(ordered), 100 * ordered[shown])
+    return Line(name, 100 * (shown + 1) / len(ordered), ordered[shown])
+
+
+def sorted_scores(name: str, scores: ArrayLike) -> Line:
+    """The same of fractions, in percent."""
+    return sorted_values(name, 100 * np.asarray(scores, np.float64))

@@ -1,5 +1,6 @@
 """EgoHOIBench from annotations and embeddings to a result."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,10 @@ from numpy.typing import NDArray
 
 from henasy.errors import InputError
 from henasy.evaluation.benchmark import Benchmark, Scored
+from henasy.evaluation.choice_details import swap_details
 from henasy.evaluation.egohoi import NUM_CAPTIONS, EgoHoi, annotation_file, load_egohoi
 from henasy.evaluation.features import compared_features, feature_facts
+from henasy.evaluation.frame_rules import EGO4D_FRAMES
 from henasy.evaluation.published import EGOHOI_ROWS
 from henasy.evaluation.report import file_digest
 from henasy.evaluation.source import AnnotatedVideos, FeatureSource, VideoSource
@@ -21,7 +24,6 @@ def score_videos(source: VideoSource) -> Scored:
     """The scores for every item's clip and captions, encoded with a model."""
     # Loads torch, which scoring somebody else's features needs not.
     from henasy.evaluation.encoded import encode_annotated
-    from henasy.evaluation.frame_rules import EGO4D_FRAMES
 
     annotations = load_egohoi(source.annotations)
     spans, span_rows = annotations.distinct_spans()
@@ -86,6 +88,7 @@ def score_similarity(
         scores={"verb": scores.verb, "noun": scores.noun, "action": scores.action},
         facts=facts,
         remark=None if kept.all() else "not the whole test set",
+        details=partial(swap_details, annotations, similarity, kept),
     )
 
 
@@ -103,5 +106,6 @@ EGOHOI = Benchmark(
     published=EGOHOI_ROWS,
     score_videos=score_videos,
     score_features=score_features,
+    selector=EGO4D_FRAMES,
     rendered=rendered_files,
 )

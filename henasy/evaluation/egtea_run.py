@@ -6,6 +6,7 @@ N clips, V views, C classes, D width of the joint space.
 """
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from henasy.errors import InputError
 from henasy.evaluation.benchmark import Benchmark, Scored
+from henasy.evaluation.choice_details import class_details
 from henasy.evaluation.classification import (
     confusion_matrix,
     mean_class_accuracy,
@@ -103,7 +105,14 @@ def score_similarity(
     scores = {"top1": top_k_accuracy(ranks, 1), "mean_class": mean_class_accuracy(confusion)}
     is_published = (len(kept), num_classes) == _PUBLISHED_SIZES
     remark = None if kept.all() else "not the whole test set"
-    return Scored(scores=scores, facts=facts, remark=remark if is_published else "not test split 1")
+    spans = [span for span, is_kept in zip(annotations.spans, kept.tolist(), strict=True) if is_kept]
+    labels = [f"{annotations.names[target]}, {span.video_id}" for span, target in zip(spans, targets, strict=True)]
+    return Scored(
+        scores=scores,
+        facts=facts,
+        remark=remark if is_published else "not test split 1",
+        details=partial(class_details, labels, annotations.names, similarity, targets, spans),
+    )
 
 
 def rendered_files(archive: Path | None) -> AnnotatedVideos:

@@ -5,6 +5,7 @@ likewise: no temperature has to be chosen, as a sum of probabilities would need,
 always the best verb.
 """
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from henasy.errors import InputError
 from henasy.evaluation.benchmark import Benchmark, Scored
+from henasy.evaluation.choice_details import class_details
 from henasy.evaluation.class_texts import class_texts, class_vectors
 from henasy.evaluation.classification import best_of_groups, target_ranks, top_k_accuracy
 from henasy.evaluation.epic100_actions import (
@@ -23,6 +25,7 @@ from henasy.evaluation.epic100_actions import (
     load_epic_actions,
 )
 from henasy.evaluation.features import compared_features, feature_facts
+from henasy.evaluation.frame_rules import EK100_FRAMES
 from henasy.evaluation.published import EK100_CLS_ROWS
 from henasy.evaluation.report import file_digest
 from henasy.evaluation.source import AnnotatedVideos, FeatureSource, VideoSource
@@ -32,7 +35,6 @@ def score_videos(source: VideoSource) -> Scored:
     """The scores for the annotated clips of videos, encoded with a model."""
     # Loads torch, which scoring somebody else's features needs not.
     from henasy.evaluation.encoded import encode_annotated
-    from henasy.evaluation.frame_rules import EK100_FRAMES
 
     actions = load_epic_actions(source.annotations)
     texts = class_texts(actions.texts_of)
@@ -89,8 +91,19 @@ def score_similarity(
     ):
         ranks = target_ranks(best_of_groups(similarity, groups), groups[targets])
         scores |= {f"{name}_top1": top_k_accuracy(ranks, 1), f"{name}_top5": top_k_accuracy(ranks, 5)}
+    clips = [clip for clip, is_kept in zip(actions.clips, kept.tolist(), strict=True) if is_kept]
     return Scored(
-        scores=scores, facts={**facts, **_facts(folder, actions, kept)}, remark=_remark(folder, actions, kept)
+        scores=scores,
+        facts={**facts, **_facts(folder, actions, kept)},
+        remark=_remark(folder, actions, kept),
+        details=partial(
+            class_details,
+            [clip.narration for clip in clips],
+            [texts[0] for texts in actions.texts_of],
+            similarity,
+            targets,
+            [clip.span for clip in clips],
+        ),
     )
 
 
@@ -129,5 +142,6 @@ EK100_CLS = Benchmark(
     published=EK100_CLS_ROWS,
     score_videos=score_videos,
     score_features=score_features,
+    selector=EK100_FRAMES,
     rendered=rendered_files,
 )

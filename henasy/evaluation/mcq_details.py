@@ -6,7 +6,7 @@ Q questions, C choices.
 import numpy as np
 from numpy.typing import NDArray
 
-from henasy.evaluation.details import Candidate, Chart, Details, Line, QueryItem
+from henasy.evaluation.details import Candidate, Chart, Details, Line, QueryItem, sorted_values
 from henasy.evaluation.egomcq import EgoMcq, McqQuestion
 from henasy.evaluation.multiple_choice import INTER, INTRA
 
@@ -37,7 +37,7 @@ def mcq_details(annotations: EgoMcq, similarity: NDArray[np.float64], kept: NDAr
             title="lead of the right choice",
             x_label="questions, %, best first",
             y_label="similarity ahead",
-            lines=tuple(_sorted(name, values) for name, values in by_kind.items()),
+            lines=tuple(sorted_values(name, values) for name, values in by_kind.items()),
         ),
     )
     return Details(score_name="lead of the right choice", items=items, charts=charts)
@@ -76,8 +76,3 @@ def _ranks(similarity: NDArray[np.float64], answers: NDArray[np.int64]) -> NDArr
 def _within(name: str, ranks: NDArray[np.int64]) -> Line:
     x = np.arange(1.0, 6.0)
     return Line(name, x, 100 * (ranks[None, :] <= x[:, None]).mean(axis=1))
-
-
-def _sorted(name: str, margins: NDArray[np.float64]) -> Line:
-    shown = np.unique(np.linspace(0, len(margins) - 1, 200).astype(np.int64))
-    return Line(name, 100 * (shown + 1) / len(margins), np.sort(margins)[::-1][shown])
