@@ -1,6 +1,6 @@
 """The features of the annotated clips of moment queries: encoded now, or made elsewhere.
 
-T features of a clip, D their width.
+T features of a clip, D their width, E entities.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from henasy.checkpoint.encoder import Encoder
 from henasy.errors import InputError, NotFoundError, VideoError
-from henasy.evaluation.dense import DenseRule, Window, dense_features
+from henasy.evaluation.dense import DenseFeatures, DenseRule, PlanRule, Window, dense_features
 from henasy.evaluation.egomq import MomentClip
 from henasy.evaluation.video_files import VideoFiles, videos_by_id
 
@@ -32,6 +32,10 @@ class ClipFeatures(NamedTuple):
     """Seconds from one to the next. A last one that an index plan moves nearer counts as if it were not."""
     duration_s: float
     """Length of the clip."""
+    entities: NDArray[np.float32] | None = None
+    """(T, E, D) L2-normalised; None where nobody encoded them."""
+    is_valid: NDArray[np.bool_] | None = None
+    """(T, E) whether an entity owns any patch."""
 
     @property
     def first_s(self) -> float:
@@ -79,7 +83,7 @@ def encode_clips(
     is_allowing_missing: bool,
     is_cached: bool,
 ) -> FeatureSet:
-    """L2-normalised clip embeddings of every clip, as the rule lays them.
+    """L2-normalised embeddings of every clip, as the rule lays them; as an index has them, with the entities.
 
     Raises:
         NotFoundError: videos are missing and that is not allowed; they are listed.
@@ -92,16 +96,26 @@ def encode_clips(
             f"{videos}: {len(missing)} of {len(clips)} annotated clips have no video:\n{shown}\n"
             "--allow-missing scores the rest"
         )
-    dense = dense_features(encoder, windows, rule, is_caching=is_cached)
+    has_entities = isinstance(rule, PlanRule)
+    dense = dense_features(encoder, windows, rule, has_entities=has_entities, is_caching=is_cached)
     faults = dense.listed()
     if not dense.features or (faults and not is_allowing_missing):
         listed = "\n".join((faults or missing)[:_LISTED])
         raise VideoError(f"{videos}: features are missing:\n{listed}\n--allow-missing scores the rest")
-    by_clip = {
-        uid: ClipFeatures(found.clip, found.spans, _step_s(found.spans), found.duration_s)
-        for uid, found in dense.features.items()
-    }
+    by_clip = {uid: _clip_features(found) for uid, found in dense.features.items()}
     return FeatureSet(by_clip=by_clip, missing=(*missing, *faults))
+
+
+def _clip_features(found: DenseFeatures) -> ClipFeatures:
+    has_entities = found.entities.shape[1] > 0
+    return ClipFeatures(
+        found.clip,
+        found.spans,
+        _step_s(found.spans),
+        found.duration_s,
+        found.entities if has_entities else None,
+        found.is_valid if has_entities else None,
+    )
 
 
 def _step_s(spans: NDArray[np.float64]) -> float:
