@@ -77,8 +77,8 @@ def measure_model(config: ModelConfig, device: str, batch_size: int, num_rounds:
 
 def count_table(counted: dict[str, ModelCost]) -> Table:
     """A row per model of what needs no running."""
-    heads = [f"{unit} at\n{num_frames} frames" for num_frames in COUNTED_FRAMES for unit in ("GFLOP", "GMAC")]
-    table = _table("model", "million\nparameters", "of them\ntrained", *heads)
+    heads = [f"{unit}\n{num_frames} fr." for num_frames in COUNTED_FRAMES for unit in ("GFLOP", "GMAC")]
+    table = _table("model", "M\nparams", "M\ntrained", *heads)
     for name, cost in counted.items():
         sizes = (cost.num_parameters / _MEGA, cost.num_trainable / _MEGA)
         arithmetic = [value / _GIGA for clip in cost.clip.values() for value in (clip.flops, clip.macs)]
@@ -172,8 +172,9 @@ def processor() -> str:
 
 def _table(*heads: str) -> Table:
     table = Table(*heads)
-    for column in table.columns[1:]:
-        column.justify, column.no_wrap = "right", True
+    for column in table.columns:
+        column.no_wrap = True
+        column.justify = "left" if column is table.columns[0] else "right"
     return table
 
 
