@@ -5,6 +5,7 @@ likewise: no temperature has to be chosen, as a sum of probabilities would need,
 always the best verb.
 """
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -38,12 +39,16 @@ def score_videos(source: VideoSource) -> Scored:
 
     actions = load_epic_actions(source.annotations)
     texts = class_texts(actions.texts_of)
-    digest = file_digest(*action_files(source.annotations))
+    files = action_files(source.annotations)
     spans = [clip.span for clip in actions.clips]
-    encoded = encode_annotated(spans, texts.texts, EK100_FRAMES, source, digest)
+    encoded = encode_annotated(spans, texts.texts, EK100_FRAMES, source, file_digest(*files))
     classes = class_vectors(encoded.texts, texts.owners, source.similarity)
     similarity = encoded.clip.astype(np.float64) @ classes.T
-    return score_similarity(source.annotations, actions, similarity, encoded.facts, kept=encoded.is_encoded)
+    num_texts = len(texts.texts)
+    facts = encoded.facts | {"class texts": f"{num_texts} wordings from {files.train.name} and {files.test.name}"}
+    scored = score_similarity(actions, similarity, facts, kept=encoded.is_encoded)
+    is_reference = scored.remark is not None or files.train.name == TRAIN_FILE
+    return scored if is_reference else replace(scored, remark=f"class texts without {TRAIN_FILE}")
 
 
 def score_features(source: FeatureSource) -> Scored:
@@ -59,11 +64,10 @@ def score_features(source: FeatureSource) -> Scored:
     )
     facts = feature_facts(source.video_features, source.text_features, source.similarity)
     facts["annotations sha256"] = file_digest(*action_files(source.annotations))
-    return score_similarity(source.annotations, actions, clips @ classes.T, facts)
+    return score_similarity(actions, clips @ classes.T, facts)
 
 
 def score_similarity(
-    folder: Path,
     actions: EpicActions,
     similarity: NDArray[np.float64],
     facts: dict[str, object],
@@ -73,7 +77,6 @@ def score_similarity(
     """The scores for a similarity matrix.
 
     Args:
-        folder: where the annotations were read.
         actions: N clips and C classes.
         similarity: (N, C); rows outside `kept` are not looked at.
         facts: what fixes the embeddings.
@@ -94,8 +97,8 @@ def score_similarity(
     clips = [clip for clip, is_kept in zip(actions.clips, kept.tolist(), strict=True) if is_kept]
     return Scored(
         scores=scores,
-        facts={**facts, **_facts(folder, actions, kept)},
-        remark=_remark(folder, actions, kept),
+        facts={**facts, **_facts(actions, kept)},
+        remark=_remark(actions, kept),
         details=partial(
             class_details,
             [clip.narration for clip in clips],
@@ -107,24 +110,19 @@ def score_similarity(
     )
 
 
-def _facts(folder: Path, actions: EpicActions, kept: NDArray[np.bool_]) -> dict[str, object]:
+def _facts(actions: EpicActions, kept: NDArray[np.bool_]) -> dict[str, object]:
     verbs, nouns = int(actions.verb_groups.max()) + 1, int(actions.noun_groups.max()) + 1
-    files = action_files(folder)
     return {
         "classes": f"{len(actions.classes)} actions of {verbs} verbs and {nouns} nouns",
-        "class texts": f"{sum(map(len, actions.texts_of))} wordings from {files.train.name} and {files.test.name}",
         "verbs and nouns": "scored by their closest action",
         "scored": f"{int(kept.sum())} of {len(kept)} clips",
     }
 
 
-def _remark(folder: Path, actions: EpicActions, kept: NDArray[np.bool_]) -> str | None:
+def _remark(actions: EpicActions, kept: NDArray[np.bool_]) -> str | None:
     if label_digest(actions) != PUBLISHED_DIGEST:
         return "not the published test set"
-    if not kept.all():
-        return "not the whole test set"
-    is_reference = action_files(folder).train.name == TRAIN_FILE
-    return None if is_reference else f"class texts without {TRAIN_FILE}"
+    return None if kept.all() else "not the whole test set"
 
 
 def rendered_files(archive: Path | None) -> AnnotatedVideos:

@@ -78,7 +78,8 @@ def test_ek100_cls_features_give_naive_accuracies(epic_folder: Path, tmp_path: P
         assert written[name] == pytest.approx(value), name
     facts = written["facts"]
     assert facts["scored"] == "6 of 6 clips"
-    assert {"features sha256", "annotations sha256", "similarity", "class texts"} <= set(facts)
+    assert {"features sha256", "annotations sha256", "similarity", "classes"} <= set(facts)
+    assert "class texts" not in facts, "they are not this run's"
 
 
 def test_egtea_features_take_the_best_view(egtea_folder: Path, tmp_path: Path, run_script: Any) -> None:
@@ -149,6 +150,7 @@ def test_ek100_cls_on_an_archive(run_script: Any, small_archive: Path, random_ch
     assert run_script(*arguments).output == first, "the cache must change nothing"
     assert run_script(*arguments, "--no-cache").output == first
 
+    assert written["facts"]["class texts"].endswith(f"wordings from {TRAIN_SENTENCE_FILE} and {TEST_FILE}")
     layout = write_layouts(small_archive, tmp_path / "other")
     actions = load_epic_actions(layout.epic_annotations)
     assert {text for texts in actions.texts_of for text in texts} == {clip.narration for clip in actions.clips}
