@@ -17,6 +17,7 @@ from henasy.evaluation.egomq_run import (
     SEARCHED,
     TRAINED,
     MqAnnotations,
+    gain_facts,
     load_annotations,
     score_file,
     scored_result,
@@ -107,24 +108,28 @@ def run(options: SourceOptions, mq: MqOptions, report: Report) -> dict[str, Benc
         source = _video_source(options)
         path, maker = source.annotations, _encoding(source)
     task = _Task(path, load_annotations(path, mq.classes), maker, mq, torch.device(options.device), report)
-    results = {}
-    if maker.encoder is not None and (mq.is_searching or maker.is_rendered):
-        results[SEARCHED] = score_search(task, maker.encoder)
-    results[TRAINED] = score_head(task)
-    return results
+    head, facts = ask_head(task)
+    if maker.encoder is None or not (mq.is_searching or maker.is_rendered):
+        return {TRAINED: _scored(TRAINED, task, head, facts)}
+    searched, search_facts = ask_search(task, maker.encoder)
+    facts |= gain_facts(head, searched, task.annotations)
+    return {
+        SEARCHED: _scored(SEARCHED, task, searched, search_facts),
+        TRAINED: _scored(TRAINED, task, head, facts),
+    }
 
 
-def score_search(task: _Task, encoder: Encoder) -> BenchmarkResult:
-    """The result of the moment search, asked for every class by its name, on features as an index has them."""
+def ask_search(task: _Task, encoder: Encoder) -> tuple[PredictionFile, Facts]:
+    """The moment search's answers, asked for every class by its name, on features as an index has them."""
     rule = PlanRule()
     val = task.annotations.val
     features = task.maker.features_of(val.clips, rule)
     predictions = search_classes(val, features.by_clip, task.annotations.labels, encoder)
-    return _scored(SEARCHED, task, predictions, {"features": rule.said, **_missing(features)})
+    return predictions, {"features": rule.said, **_missing(features)}
 
 
-def score_head(task: _Task) -> BenchmarkResult:
-    """The result of the proposal head, which is trained if there is none yet."""
+def ask_head(task: _Task) -> tuple[PredictionFile, Facts]:
+    """The answers of the proposal head, which is trained if there is none yet, and what fixes them."""
     maker = task.maker
     val = _split(task, task.annotations.val, maker.rule)
     is_kept = task.mq.head is not None and has_head(task.mq.head)
@@ -139,7 +144,7 @@ def score_head(task: _Task) -> BenchmarkResult:
     require_same(head, maker.space, task.annotations.labels, val.features.width)
     predictions = predict(head, val.annotations, val.features.by_clip)
     facts |= {"head": f"this project's own, {head.training}", **training_facts}
-    return _scored(TRAINED, task, predictions, facts)
+    return predictions, facts
 
 
 def _scored(made: str, task: _Task, predictions: PredictionFile, facts: Facts) -> BenchmarkResult:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from henasy.errors import InputError
 from henasy.evaluation.egomq import CLASSES_FILE, EgoMq, load_classes, load_egomq, moments_file
+from henasy.evaluation.intervals import paired_difference
 from henasy.evaluation.mq import DETECTION_TIOUS, average_precisions, found_in_first
 from henasy.evaluation.mq_predictions import (
     PredictionFile,
@@ -154,6 +155,20 @@ def score_predictions(predictions: PredictionFile, kept: EgoMq, classes: tuple[s
     is_found = {k: found_in_first(truth, asked, multiple=k, tiou=_RECALL_TIOU) for k in (1, 5)}
     values = [*by_tiou, by_tiou.mean(), is_found[1].mean(), is_found[5].mean()]
     return MqScores({name: float(value) for name, value in zip(KEYS, values, strict=True)}, is_found)
+
+
+def gain_facts(ours: PredictionFile, theirs: PredictionFile, annotations: MqAnnotations) -> dict[str, object]:
+    """By how much recall is above that of other predictions on the same moments, with paired intervals over videos."""
+    kept = kept_clips(theirs, kept_clips(ours, annotations.val))
+    is_found = [score_predictions(each, kept, annotations.labels).is_found for each in (ours, theirs)]
+    videos = [clip.clip_uid if clip.span is None else clip.span.video_id for clip in kept.clips]
+    groups = np.unique(videos, return_inverse=True)[1][kept.moments(annotations.labels).clip]
+    said = []
+    for k in is_found[0]:
+        values = [found[k].astype(np.float64) for found in is_found]
+        gain = paired_difference(*values, groups=groups)
+        said.append(f"R@{k}x {100 * gain.mean:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]")
+    return {"above zero-shot": f"{', '.join(said)} (95 %, paired bootstrap over {len(set(videos))} videos)"}
 
 
 def count_facts(predictions: PredictionFile, kept: EgoMq, annotations: MqAnnotations) -> dict[str, object]:

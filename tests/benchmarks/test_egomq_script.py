@@ -44,6 +44,7 @@ def test_both_ways_are_scored_and_the_second_run_reads_what_the_first_kept(
         assert scores["mAP"] == pytest.approx(np.mean(list(scores.values())[:5]))
         assert written[made]["facts"]["space"] == load_encoder(random_checkpoint).space_id
         assert "random" in written[made]["facts"]["warning"]
+    assert "over 6 videos" in written["head"]["facts"]["above zero-shot"]
     again = run_script("egomq.py", *arguments, "--zero-shot", "--json", tmp_path / "again.json")
     assert again.exit_code == 0, again.output
     assert json.loads((tmp_path / "again.json").read_text())["head"]["mAP"] == written["head"]["mAP"]

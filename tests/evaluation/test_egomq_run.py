@@ -15,6 +15,7 @@ from henasy.errors import CheckpointError, InputError, NotFoundError, SpaceMisma
 from henasy.evaluation import mq_head
 from henasy.evaluation.egomq import load_egomq
 from henasy.evaluation.egomq_encoded import MqOptions, run
+from henasy.evaluation.egomq_run import gain_facts, load_annotations
 from henasy.evaluation.mq_features import (
     ClipFeatures,
     clip_windows,
@@ -23,7 +24,7 @@ from henasy.evaluation.mq_features import (
     side_by_side,
 )
 from henasy.evaluation.mq_head import labelled, load_moment_head, propose, surest
-from henasy.evaluation.mq_predictions import PredictedMoment
+from henasy.evaluation.mq_predictions import PredictedMoment, PredictionFile
 from henasy.evaluation.mq_search import class_text
 from henasy.evaluation.result import BenchmarkResult
 from henasy.evaluation.source import SourceOptions
@@ -206,6 +207,21 @@ def test_predictions_for_some_clips_stop_the_run_or_are_said(tmp_path: Path) -> 
     file.write_text(json.dumps({"results": {"other": []}}))
     with pytest.raises(InputError, match="not one annotated clip has any"):
         score(tmp_path, MqOptions(predictions=file), is_allowing_missing=True)
+
+
+def test_gains_in_recall_are_paired_by_video(tmp_path: Path) -> None:
+    write_task(tmp_path)
+    annotations = load_annotations(tmp_path, None)
+    right = {
+        clip.clip_uid: [PredictedMoment(*moment, score=1.0) for moment in clip.moments]
+        for clip in annotations.val.clips
+    }
+    nothing: dict[str, list[PredictedMoment]] = {clip_uid: [] for clip_uid in right}
+    ours, theirs = (PredictionFile(detection=each, retrieval=each) for each in (right, nothing))
+    assert gain_facts(ours, theirs, annotations) == {
+        "above zero-shot": "R@1x +100.0 [+100.0, +100.0], R@5x +100.0 [+100.0, +100.0] "
+        "(95 %, paired bootstrap over 3 videos)"
+    }
 
 
 def test_options_without_effect_are_refused(tmp_path: Path) -> None:
