@@ -45,8 +45,8 @@ class Comparison:
 def show_comparison(comparison: Comparison) -> None:
     """Prints the table in percent, the facts and the verdict."""
     table = Table()
-    for head in ("measure", "baseline", "candidate", "difference", "95 % interval", "p", "better", "worse"):
-        table.add_column(head, justify="left" if head == "measure" else "right")
+    for head in ("measure", "base", "new", "change", "95 % interval", "p", "better", "worse"):
+        table.add_column(head, justify="left" if head == "measure" else "right", no_wrap=True)
     for name, test in comparison.tests.items():
         difference = test.difference
         table.add_row(
@@ -55,7 +55,7 @@ def show_comparison(comparison: Comparison) -> None:
             f"{100 * comparison.candidate[name]:.1f}",
             f"{100 * difference.mean:+.1f}",
             f"{100 * difference.low:+.1f} .. {100 * difference.high:+.1f}",
-            f"{test.p_value:.3f}",
+            "<0.001" if test.p_value < 0.001 else f"{test.p_value:.3f}",
             str(test.num_better),
             str(test.num_worse),
             style="bold" if name == comparison.by else None,
@@ -65,7 +65,9 @@ def show_comparison(comparison: Comparison) -> None:
     for name, value in comparison.facts.items():
         parts = value.items() if isinstance(value, Mapping) else [("", value)]
         for part, text in parts:
-            console.print(f"{name} {part}".strip() + f": {text}", style="dim", highlight=False, markup=False)
+            console.print(
+                f"{name} {part}".strip() + f": {text}", style="dim", highlight=False, markup=False, soft_wrap=True
+            )
     console.print(comparison.verdict, style="bold", highlight=False, soft_wrap=True)
 
 

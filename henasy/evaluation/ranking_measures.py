@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from henasy.errors import ConfigError, InputError
 
-DEFAULT_MEASURES = ("nDCG@10", "AP", "RR", "P@1", "P@5", "P@10", "R@10", "R@100", "Judged@10")
+DEFAULT_MEASURES = ("nDCG@10", "AP", "RR", "P@5", "P@10", "R@10", "R@100", "Judged@10")
 _NAME = re.compile(r"(?:nDCG|AP|RR)(?:@(?P<cutoff>\d{1,5}))?|(?:P|R|Success|Judged)@(?P<needed>\d{1,5})", re.ASCII)
 _MAX_CUTOFF = 1000
 
