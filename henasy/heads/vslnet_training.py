@@ -56,6 +56,9 @@ class VslNetTraining:
     """Width of the head."""
     highlight_weight: float = 5.0
     """Of the highlight in the loss."""
+    least_cut: int | None = None
+    """Positions that a training clip keeps at least when it is cut at random around its answer, which makes many
+    lessons of one; None shows whole clips, as the baseline does."""
     train: TrainConfig = field(
         default_factory=lambda: TrainConfig(
             num_steps=17_650,
@@ -86,8 +89,8 @@ class VslNetBatch(NamedTuple):
 class LessonSource:
     """Batches of lessons, each lesson once per round; the same ones whenever a step is asked for again."""
 
-    def __init__(self, lessons: Sequence[Lesson], *, batch_size: int, seed: int) -> None:
-        self.lessons, self.batch_size, self.seed = lessons, batch_size, seed
+    def __init__(self, lessons: Sequence[Lesson], *, batch_size: int, seed: int, least_cut: int | None = None) -> None:
+        self.lessons, self.batch_size, self.seed, self.least_cut = lessons, batch_size, seed, least_cut
         self.targets = [target_positions(one.question.clip.edges_s, one.start_s, one.end_s) for one in lessons]
 
     def batch(self, step: int, part: int, device: torch.device) -> VslNetBatch:
@@ -96,18 +99,32 @@ class LessonSource:
         number, place = divmod(step, per_round)
         order = np.random.default_rng((self.seed, number, part)).permutation(len(self.lessons))
         rows = order[place * self.batch_size : (place + 1) * self.batch_size]
-        return self._collated(rows.tolist(), device)
+        rng = np.random.default_rng((self.seed, step, part, 1))
+        return _collated([self._cut(row, rng) for row in rows.tolist()], device)
 
-    def _collated(self, rows: list[int], device: torch.device) -> VslNetBatch:
-        given = padded([self.lessons[row].question for row in rows], device)
-        targets: list[SpanTarget] = [self.targets[row] for row in rows]
-        marks = np.stack([highlighted(target, given.video.shape[1]) for target in targets])
-        return VslNetBatch(
-            given,
-            torch.tensor([target.first for target in targets], device=device),
-            torch.tensor([target.last for target in targets], device=device),
-            torch.from_numpy(marks).to(device),
-        )
+    def _cut(self, row: int, rng: np.random.Generator) -> tuple[Question, SpanTarget]:
+        """A lesson's question and target, in a random part of the clip where that is wanted."""
+        question, target = self.lessons[row].question, self.targets[row]
+        count = len(question.clip.features)
+        if self.least_cut is None or count <= self.least_cut:
+            return question, target
+        length = max(int(rng.integers(self.least_cut, count + 1)), target.last - target.first + 1)
+        first = int(rng.integers(max(target.last + 1 - length, 0), min(target.first, count - length) + 1))
+        edges_s = question.clip.edges_s[first : first + length + 1]
+        clip = ClipSequence(question.clip.features[first : first + length], edges_s)
+        return question._replace(clip=clip), SpanTarget(target.first - first, target.last - first)
+
+
+def _collated(lessons: Sequence[tuple[Question, SpanTarget]], device: torch.device) -> VslNetBatch:
+    given = padded([question for question, _ in lessons], device)
+    targets = [target for _, target in lessons]
+    marks = np.stack([highlighted(target, given.video.shape[1]) for target in targets])
+    return VslNetBatch(
+        given,
+        torch.tensor([target.first for target in targets], device=device),
+        torch.tensor([target.last for target in targets], device=device),
+        torch.from_numpy(marks).to(device),
+    )
 
 
 def padded(questions: Sequence[Question], device: torch.device) -> VslNetInput:
@@ -167,7 +184,7 @@ def train_vslnet(
             settings.train,
             model=head,
             objective=VslNetObjective(head, highlight_weight=settings.highlight_weight),
-            source=LessonSource(lessons, batch_size=size, seed=settings.train.seed),
+            source=LessonSource(lessons, batch_size=size, seed=settings.train.seed, least_cut=settings.least_cut),
             folder=Path(folder),
             device=device,
             report=report,

@@ -166,7 +166,7 @@ def test_highlight_loss_counts_the_answer_twice() -> None:
             chance = float(output.highlight[row, place].detach().sigmoid())
             is_in = bool(batch.highlight[row, place])
             total += -2 * np.log(chance) if is_in else -np.log(1 - chance)
-    assert float(highlight_loss(output, batch)) == pytest.approx(total / 10, rel=1e-5)
+    assert highlight_loss(output, batch).item() == pytest.approx(total / 10, rel=1e-5)
 
 
 def test_every_lesson_comes_once_in_a_round() -> None:
@@ -179,6 +179,24 @@ def test_every_lesson_comes_once_in_a_round() -> None:
     assert sorted(lengths) == [3, 4, 5, 6, 7, 8, 9]
     again = source.batch(4, 0, CPU)
     torch.testing.assert_close(source.batch(4, 0, CPU).given.video, again.given.video)
+
+
+def test_cuts_hold_the_answer_where_it_was() -> None:
+    rng = np.random.default_rng(11)
+    lessons = [Lesson(question(rng, 20), float(row), row + 4.0) for row in range(16)]
+    whole = LessonSource(lessons, batch_size=16, seed=2).batch(0, 0, CPU)
+    source = LessonSource(lessons, batch_size=16, seed=2, least_cut=3)
+    lengths = set()
+    for step in range(20):
+        cut = source.batch(step, 0, CPU)
+        order = np.random.default_rng((2, step, 0)).permutation(16)
+        for place, row in enumerate(order):
+            lengths.add(int(cut.given.is_video[place].sum()))
+            kept = cut.given.video[place, cut.first[place] : cut.last[place] + 1].numpy()
+            np.testing.assert_array_equal(kept, lessons[row].question.clip.features[row : row + 4])
+    assert min(lengths) == 4
+    assert max(lengths) == 20
+    assert int(whole.given.is_video.sum()) == 16 * 20
 
 
 def planted(rng: np.random.Generator, count: int) -> list[Lesson]:
