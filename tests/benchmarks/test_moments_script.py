@@ -5,13 +5,21 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from henasy.checkpoint.encoder import load_encoder
+from henasy.evaluation.dense import PlanRule
 from henasy.evaluation.index_folder import index_settings, write_index
+from henasy.evaluation.moment_scores import found_in_own_video
+from henasy.evaluation.moments_run import found_by_henasy, load_moments
 from henasy.evaluation.report import RENDERED_HEADING
+from henasy.index.reader import Index
+from henasy.index.select import Filters
 from henasy.scenes.archive import ArchiveConfig, write_archive
 from henasy.scenes.script import Split
+from henasy.search.engine import Engine
+from henasy.search.request import SearchRequest, Target
 from henasy.video.find import find_videos
 from henasy.video.plan import ClipPlan
 
@@ -103,6 +111,27 @@ def test_an_index_of_the_archive_gives_the_same_numbers(
     frames = run_script("moments.py", *options, "--index", tmp_path / "index", "--frames", 8)
     assert frames.exit_code == 1
     assert "--frames: is 8, the index has 4 frames" in frames.output
+
+
+def test_the_measured_finder_answers_what_a_search_answers(
+    archives: tuple[Path, Path], random_checkpoint: Path, tmp_path: Path
+) -> None:
+    test, _ = archives
+    encoder = load_encoder(random_checkpoint)
+    settings = index_settings(encoder, str(random_checkpoint), ClipPlan(num_frames=encoder.num_frames))
+    write_index(tmp_path / "index", find_videos([test / "videos"]).videos, encoder, settings)
+    index = Index.open(tmp_path / "index")
+    moments = load_moments(test, encoder, PlanRule(), index=index)
+    engine = Engine(index, encoder)
+    id_of = {Path(record.path).stem: record.video_id for record in index.videos}
+    found = found_in_own_video(moments, found_by_henasy, moments.evidence)
+    for query, ours in list(zip(moments.queries, found, strict=True))[:5]:
+        filters = Filters(video_ids=(id_of[query.video_uid],))
+        answer = engine.search(SearchRequest(queries=(query.text,), target=Target.MOMENTS, filters=filters))
+        hits = [(hit.span.start_s, hit.span.end_s) for hit in answer.results[0].hits]
+        assert len(hits) == len(ours.spans)
+        # Random weights score clips nearly alike, so that rounding moves an end.
+        np.testing.assert_allclose(hits[0], ours.spans[0], atol=0.1)
 
 
 def test_wrong_archives_end_with_one_line(
