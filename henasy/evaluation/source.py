@@ -101,7 +101,7 @@ def choose_source(options: SourceOptions) -> Source:
     if options.features is not None:
         if options.annotations is None:
             raise InputError("--features", "needs --annotations, whose order the rows follow")
-        _refuse_with("--features", options, "videos", "model", "archive")
+        _refuse_with("--features", options, "videos", "model", "archive", "num_frames")
         return FeatureSource(
             annotations=options.annotations,
             video_features=options.features[0],
@@ -135,4 +135,4 @@ def choose_source(options: SourceOptions) -> Source:
 def _refuse_with(option: str, options: SourceOptions, *others: str) -> None:
     for other in others:
         if getattr(options, other) is not None:
-            raise InputError(option, f"cannot be used together with --{other}")
+            raise InputError(option, f"cannot be used together with --{other.removeprefix('num_')}")

@@ -110,6 +110,7 @@ def test_ek100_refuses_features(
         (("--features", "a.npy", "b.npy"), "needs --annotations"),
         (("--annotations", "x"), "needs --videos and --model"),
         (("--annotations", "x", "--features", "a", "b", "--videos", "v"), "cannot be used together with --videos"),
+        (("--annotations", "x", "--features", "a", "b", "--frames", 16), "cannot be used together with --frames"),
         (("--annotations", "nowhere", "--features", "a", "b"), "no EPIC_100_retrieval_test.csv in nowhere"),
     ],
 )
