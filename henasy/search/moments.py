@@ -23,7 +23,6 @@ _STEADY = (0.15, 0.7, 0.15)
 """Weights of a clip and its neighbours while a moment grows: one odd clip does not end a long action."""
 _SPARE_SEEDS = 6
 _FIRST_REACH = 128
-_MIN_CONTEXT = 4
 _SHORTEST_SHARE = 0.25
 """No moment is shorter than this share of a clip: nothing measured could tell."""
 
@@ -47,7 +46,7 @@ class MomentRule:
     """At most so many are found."""
     max_iou: float = 0.0
     """A span that overlaps a better one by more (intersection over union) is left out; 0 gives disjoint spans."""
-    level: float = 0.6
+    level: float = 0.7
     """Where a moment ends between its background (0) and its own height (1). Above a half: a clip that a moment half
     covers has an embedding of unit length too, and is nearer to the moment than half way."""
     likeness: float = 0.5
@@ -273,11 +272,16 @@ def _context(clips: _Clips, run: _Run, context_s: float) -> NDArray[np.bool_]:
 
 
 def _scaled(values: NDArray[np.float64], run: _Run, is_context: NDArray[np.bool_]) -> NDArray[np.float64]:
-    has_context = np.count_nonzero(is_context) >= _MIN_CONTEXT
-    background = float(np.median(values[is_context]) if has_context else values.min())
-    height = float(np.median(values[run.first : run.last + 1])) - background
+    top = float(np.median(values[run.first : run.last + 1]))
+    background = _background(values[is_context], top) if is_context.any() else float(values.min())
     # Everything alike, or a peak below its surroundings: nothing tells the clips apart.
-    return (values - background) / height if height > 0 else np.ones(len(values))
+    return (values - background) / (top - background) if top > background else np.ones(len(values))
+
+
+def _background(context: NDArray[np.float64], top: float) -> float:
+    """The usual value in the lower half of a context's range: the same action next to a moment is no background."""
+    is_low = context < (context.min() + top) / 2
+    return float(np.median(context[is_low])) if is_low.any() else float(context.min())
 
 
 def _ends(clips: _Clips, run: _Run) -> tuple[float, float]:

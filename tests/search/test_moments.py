@@ -86,8 +86,10 @@ def plain_moments(
 
         def scaled(values: list[float]) -> list[float]:
             outside = [value for value, is_near in zip(values, near, strict=True) if is_near]
-            background = float(np.median(outside)) if len(outside) >= 4 else min(values)
-            height = float(np.median(values[first : last + 1])) - background
+            top = float(np.median(values[first : last + 1]))
+            low = [value for value in outside if value < (min(outside) + top) / 2]
+            background = float(np.median(low)) if low else min(outside or values)
+            height = top - background
             return [(value - background) / height if height > 0 else 1.0 for value in values]
 
         by_text = scaled(list(scores))
