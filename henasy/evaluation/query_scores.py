@@ -10,7 +10,6 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from henasy.search.phrase_scores import best_entity_scores
 from henasy.text.phrases import find_phrases
 from henasy.text.wording import Wording, mean_direction, texts_of
 
@@ -139,6 +138,22 @@ def pair_scores(
             best = best_entity_scores(vectors[rows[texts]], entities, is_valid)
             found.phrases[kind][part] = _mean_known(best, (rows[texts] >= 0) & np.isfinite(best))
     return found
+
+
+def best_entity_scores(
+    phrases: NDArray[np.float32], entities: NDArray[np.float32], is_valid: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """(..., P) each phrase's cosine with the entity of a clip that it meets best; -inf where a clip has none.
+
+    Args:
+        phrases: (..., P, D) L2-normalised.
+        entities: (..., E, D) L2-normalised, with the leading axes of `phrases` or such that broadcast with them.
+        is_valid: (..., E) entities without patches meet nothing.
+    """
+    cosines = entities.astype(np.float64) @ np.swapaxes(phrases, -1, -2).astype(np.float64)
+    met = np.where(is_valid[..., None], cosines, -np.inf)
+    best: NDArray[np.float64] = met.max(axis=-2, initial=-np.inf)
+    return best
 
 
 def mixed(scores: PairScores, way: Way) -> NDArray[np.float64]:

@@ -16,12 +16,12 @@ from henasy.evaluation.query_scores import (
     PairScores,
     QueryTexts,
     Way,
+    best_entity_scores,
     mixed,
     pair_scores,
     query_texts,
 )
 from henasy.scenes.actions import VERBS
-from henasy.search.phrase_scores import best_entity_scores
 from henasy.text.phrases import find_phrases
 from henasy.text.wording import Wording, as_narration, mean_direction, texts_of
 
