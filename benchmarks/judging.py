@@ -23,9 +23,11 @@ def judge_at_terminal(
 ) -> int:
     """The number of judgements that were added; each is in the file before the next is asked for.
 
-    A hit that overlaps a judged piece of the same query is not asked about again.
+    A hit that overlaps a judged piece of the same query is not asked about again. Videos are named by their ids, or by
+    their paths where the file names them so.
     """
     judged = list(known)
+    names = {one.doc.video for one in known}
     num_before = len(judged)
     for query_id, text in queries.items():
         open_hits = [hit for hit in found[query_id] if not _is_known(query_id, hit, judged)]
@@ -39,7 +41,7 @@ def judge_at_terminal(
             if answer == "q":
                 break
             if answer in _GRADES:
-                doc = DocSpan(hit.video_id, (hit.start_s, hit.end_s))
+                doc = DocSpan(hit.path if hit.path in names else hit.video_id, (hit.start_s, hit.end_s))
                 judged.append(Judgement(query_id, doc, _GRADES[answer]))
                 append_judgements(qrels, judged[-1:])
     return len(judged) - num_before

@@ -217,7 +217,7 @@ def marked(hits: Path, queries: Path, qrels: Path) -> None:
     """Add judgements from HITS, what `henasy-search --json` printed with a key `relevance` given to hits."""
     texts = load_queries(queries) if queries.exists() else {}
     known = read_judgements(qrels, texts) if qrels.exists() else []
-    found = read_marked_hits(hits, texts)
+    found = read_marked_hits(hits, texts, {one.doc.video for one in known})
     merged = merge_feedback(known, found.judgements)
     # Queries first: one without judgements harms nothing, a judgement without its query stops every later run.
     if found.new_queries:

@@ -1,11 +1,11 @@
 """Judgements from what people said of hits: one by one, or as a file of hits that they marked."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from henasy.errors import AnnotationError, InputError, NotFoundError
+from henasy.errors import AnnotationError, NotFoundError
 from henasy.evaluation.doc_ids import DocSpan, format_doc_id
 from henasy.evaluation.qrels import Judgement, format_judgements
 from henasy.evaluation.report import write_text
@@ -29,11 +29,16 @@ class Merged(NamedTuple):
     """Judgements that say what was known."""
 
 
-def read_marked_hits(path: Path, queries: Mapping[str, str]) -> MarkedHits:
+def read_marked_hits(path: Path, queries: Mapping[str, str], names: Container[str] = ()) -> MarkedHits:
     """The judgements in what `henasy-search --json` printed, after somebody gave hits a key `relevance`.
 
     A result may name its query by a key `query_id`; otherwise its text does, and a text that is not in the queries
     file becomes a new query. Hits without the key, or with null there, are not judged.
+
+    Args:
+        path: of the JSON file.
+        queries: those that there are, by id.
+        names: what earlier judgements call videos; a video is called by its path if that is among them, else by its id.
 
     Raises:
         NotFoundError: if the file is missing.
@@ -51,7 +56,7 @@ def read_marked_hits(path: Path, queries: Mapping[str, str]) -> MarkedHits:
         place = f"{path}, result {number}"
         query_id = _query_id(place, result, known)
         for row, hit in enumerate(_field(place, result, "hits", list)):
-            judgement = _judgement(f"{place}, hit {row}", query_id, hit)
+            judgement = _judgement(f"{place}, hit {row}", query_id, hit, names)
             num_unmarked += judgement is None
             judgements += [] if judgement is None else [judgement]
     new = {query_id: text for query_id, text in known.items() if query_id not in queries}
@@ -133,7 +138,7 @@ def _query_id(place: str, result: Any, known: dict[str, str]) -> str:
     return query_id
 
 
-def _judgement(place: str, query_id: str, hit: Any) -> Judgement | None:
+def _judgement(place: str, query_id: str, hit: Any, names: Container[str]) -> Judgement | None:
     if not isinstance(hit, dict):
         raise AnnotationError(f"{place}: must be an object")
     relevance = hit.get("relevance")
@@ -148,12 +153,11 @@ def _judgement(place: str, query_id: str, hit: Any) -> Judgement | None:
     start_s, end_s = (float(_field(place, span, name, (int, float))) for name in ("start_s", "end_s"))
     if not 0 <= start_s < end_s < float("inf"):
         raise AnnotationError(f"{place}: span {start_s} to {end_s}, must be 0 <= start_s < end_s")
-    try:
-        doc = DocSpan(_field(place, video, "video_id", str), (start_s, end_s))
-        format_doc_id(doc)
-    except InputError as error:
-        raise AnnotationError(f"{place}: {error}") from error
-    return Judgement(query_id, doc, relevance)
+    name: str = _field(place, video, "video_id", str)
+    if not name:
+        raise AnnotationError(f"{place}: video_id is blank")
+    video_path = video.get("path")
+    return Judgement(query_id, DocSpan(video_path if video_path in names else name, (start_s, end_s)), relevance)
 
 
 def _field(place: str, item: Any, name: str, kind: type | tuple[type, ...]) -> Any:

@@ -129,6 +129,8 @@ def score_archive(archive: SearchedArchive, own: OwnArchive, usable: Usable, rul
         for query_id, judged in usable.judged.items()
     }
     facts = {**archive.facts, "hits per query": rules.top_k, "found": _matching(rules.min_iou)}
+    if not any(_is_of_judged_video(hit, usable.judged[query_id]) for query_id, hits in found.items() for hit in hits):
+        facts["warning"] = "no hit is of a video that was judged for its query; are videos named as hits name them?"
     return Scored(list(usable.judged), measure_queries(rules.measures, relevance, rankings), found, facts)
 
 
@@ -170,6 +172,10 @@ def _coverage(own: OwnArchive, judged: Mapping[str, list[Judgement]], missing: S
             + ", ".join(missing[:_LISTED])
         )
     return facts
+
+
+def _is_of_judged_video(hit: FoundSpan, judged: Sequence[Judgement]) -> bool:
+    return any(judgement.doc.video in (hit.video_id, hit.path) for judgement in judged)
 
 
 def _matching(min_iou: float) -> str:

@@ -119,6 +119,7 @@ def test_a_worse_ranking_ends_with_3(run_script: Any, own: RenderedOwn, tmp_path
     assert written["measures"]["AP"]["baseline"] == 1
     assert written["measures"]["AP"]["candidate"] == 0
     assert written["measures"]["AP"]["p"] < 0.001
+    assert "are videos named as hits name them" in result.output
     better = run_script("own_archive.py", "compare", bad, good, *files_of(own))
     assert better.exit_code == 0, better.output
 
@@ -220,7 +221,8 @@ def test_other_mistakes_are_named(run_script: Any, own: RenderedOwn, tmp_path: P
 
 
 def marked_hit(start_s: float, end_s: float, relevance: object = None, video: str = "v") -> dict[str, object]:
-    hit: dict[str, object] = {"video": {"video_id": video}, "span": {"start_s": start_s, "end_s": end_s}}
+    names = {"video_id": video, "path": f"kitchen/{video}.mp4"}
+    hit: dict[str, object] = {"video": names, "span": {"start_s": start_s, "end_s": end_s}}
     return hit if relevance is None else {**hit, "relevance": relevance}
 
 
@@ -237,6 +239,18 @@ def test_marked_hits_become_judgements_once(run_script: Any, tmp_path: Path) -> 
     assert "0 judgements added" in again.output
     assert "3 were known, 1 hits have no mark" in again.output
     assert qrels.read_text().count("\n") == 2
+
+
+def test_marked_hits_call_videos_as_the_file_does(run_script: Any, tmp_path: Path) -> None:
+    hits, queries, qrels = tmp_path / "hits.json", tmp_path / "q.tsv", tmp_path / "qrels"
+    queries.write_text("a\tone\n")
+    qrels.write_text("a 0 kitchen/v.mp4@0-1 1")
+    hits.write_text(
+        json.dumps({"results": [{"query": "one", "hits": [marked_hit(5, 6, 2), marked_hit(5, 6, 1, "w")]}]})
+    )
+    result = run_script("own_archive.py", "marked", hits, "--queries", queries, "--qrels", qrels)
+    assert result.exit_code == 0, result.output
+    assert qrels.read_text().splitlines() == ["a 0 kitchen/v.mp4@0-1 1", "a 0 kitchen/v.mp4@5-6 2", "a 0 w@5-6 1"]
 
 
 @pytest.mark.parametrize(

@@ -32,12 +32,10 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def parse(command: click.Command, arguments: list[str]) -> None:
     """Passes if the command line is right, without running it."""
-    with command.make_context("x", arguments) as context:
-        if isinstance(command, click.Group):
-            words = [*context._protected_args, *context.args]
-            _, found, rest = command.resolve_command(context, words)
-            assert found is not None
-            parse(found, rest)
+    if isinstance(command, click.Group) and arguments[0] in command.commands:
+        parse(command.commands[arguments[0]], arguments[1:])
+    else:
+        command.make_context("x", arguments).close()
 
 
 @pytest.mark.parametrize("line", commands())
