@@ -204,16 +204,20 @@ def _features_of(
     progress: Progress,
 ) -> tuple[DenseFeatures, str]:
     """The features of one window, and why some of them are missing."""
-    name = _cache_name(window)
-    if cache is not None and (stored := cache.read(name, has_entities=wants_entities)) is not None:
-        return DenseFeatures(**stored.arrays, duration_s=stored.duration_s), stored.fault
-    computed, fault = compute_dense(encoder, window, rule, has_entities=wants_entities, progress=progress)
     if cache is None:
-        return computed, fault
-    arrays = computed._asdict()
-    duration_s = arrays.pop("duration_s")
-    cache.write(name, arrays, has_entities=wants_entities, duration_s=duration_s, fault=fault)
-    return computed, fault
+        return compute_dense(encoder, window, rule, has_entities=wants_entities, progress=progress)
+    name = _cache_name(window)
+    stored = cache.read(name, has_entities=wants_entities)
+    if stored is None:
+        computed, fault = compute_dense(encoder, window, rule, has_entities=wants_entities, progress=progress)
+        arrays = computed._asdict()
+        duration_s = arrays.pop("duration_s")
+        cache.write(name, arrays, has_entities=wants_entities, duration_s=duration_s, fault=fault)
+        # Maps of the files that were just written leave the arrays themselves to be freed.
+        stored = cache.read(name, has_entities=wants_entities)
+        if stored is None:
+            return computed, fault
+    return DenseFeatures(**stored.arrays, duration_s=stored.duration_s), stored.fault
 
 
 def compute_dense(
