@@ -182,7 +182,7 @@ def test_dot_compares_the_model_s_own_embeddings(
     assert json.loads(out.read_text())["facts"]["similarity"] == "dot"
 
 
-def test_egtea_on_an_archive_and_on_real_layout_without_a_video(
+def test_egtea_on_an_archive(
     run_script: Any, small_archive: Path, random_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("henasy.evaluation.rendered_egtea.MAX_CLIPS", 6)
@@ -193,20 +193,29 @@ def test_egtea_on_an_archive_and_on_real_layout_without_a_video(
     facts = json.loads(out.read_text())["facts"]
     assert (facts["frames"], facts["clips"], facts["scored"]) == (4, 10, "6 of 6 clips")
     assert "3 crops" in facts["image"]
-
     (folder,) = (tmp_path / "cache" / "henasy" / "layouts").glob("egtea-*")
-    test = load_egtea(folder)
-    videos = tmp_path / "videos"
+    assert len(load_egtea(folder).spans) == 6
+
+
+def test_egtea_on_whole_files_of_which_one_is_missing(
+    run_script: Any, small_archive: Path, random_checkpoint: Path, egtea_folder: Path
+) -> None:
+    videos = egtea_folder / "videos"
     shutil.copytree(small_archive / "videos", videos)
-    (videos / f"{test.spans[0].video_id}.mp4").unlink()
-    arguments = ("--annotations", folder, "--videos", videos, "--model", random_checkpoint, "--json", out)
+    gone, *rest = sorted(videos.iterdir())
+    lines = [f"{path.stem} {1 + number % 2} 1" for number, path in enumerate((gone, *rest[:2]))]
+    (egtea_folder / SPLIT_FILE).write_text("\n".join(lines) + "\n")
+    gone.unlink()
+    out = egtea_folder / "scores.json"
+    arguments = ("--annotations", egtea_folder, "--videos", videos, "--model", random_checkpoint, "--json", out)
     stopped = run_script("egtea.py", *arguments)
     assert stopped.exit_code == 1
-    assert f"1 annotated videos are not there: {test.spans[0].video_id}" in stopped.output
+    assert f"1 annotated videos are not there: {gone.stem}" in stopped.output
     allowed = run_script("egtea.py", *arguments, "--allow-missing")
     assert allowed.exit_code == 0, allowed.output
-    kept = sum(span.video_id != test.spans[0].video_id for span in test.spans)
-    facts = json.loads(out.read_text())["facts"]
-    assert facts["scored"] == f"{kept} of 6 clips"
-    assert facts["frames"] == 16, "the protocol's number, not the checkpoint's"
     assert "HelpingHands" in allowed.output
+    facts = json.loads(out.read_text())["facts"]
+    assert facts["scored"] == "2 of 3 clips"
+    assert facts["frames"] == 16, "the protocol's number, not the checkpoint's"
+    assert f"no file of video {gone.stem}" in facts["refused"]
+    assert "of which 1 have no clip" in facts["classes"]
