@@ -3,6 +3,7 @@
 import errno
 import multiprocessing
 import os
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,21 @@ def test_a_full_disk_costs_only_a_message(
     monkeypatch.setattr(embedding_cache.os, "fsync", full)
     store_entry(KEY, arrays())
     assert "No space left" in capsys.readouterr().err
+    assert list(folder.iterdir()) == []
+    assert load_entry(KEY) is None
+
+
+def _store_with_little_room(num_bytes: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, num_bytes))
+    store_entry(KEY, {"clip": np.zeros((200, 500), np.float32), "texts": np.zeros((200, 500), np.float32)})
+
+
+@pytest.mark.parametrize("num_bytes", [10, 10_000, 401_000, 800_100])
+def test_a_disk_that_fills_up_while_writing_costs_nothing(folder: Path, num_bytes: int) -> None:
+    writer = multiprocessing.get_context("fork").Process(target=_store_with_little_room, args=(num_bytes,))
+    writer.start()
+    writer.join()
+    assert writer.exitcode == 0
     assert list(folder.iterdir()) == []
     assert load_entry(KEY) is None
 
