@@ -27,7 +27,7 @@ from henasy.evaluation.source import VideoSource
 from henasy.evaluation.span_frames import RefusedSpans
 from henasy.evaluation.video_files import VideoFiles, missing_videos, videos_by_id
 
-_LISTED = 20
+_LISTED = 100
 
 
 class Encoded(NamedTuple):
