@@ -224,7 +224,7 @@ def _missing(features: NlqFeatureSet) -> Facts:
 def _scored(made: str, task: _Task, predictions: Predictions, facts: Facts) -> BenchmarkResult:
     if task.nlq.save_predictions is not None:
         write_nlq_predictions(task.nlq.save_predictions / f"{made}.json", predictions)
-    return scored_result(made, task.annotations, predictions, facts, is_rendered=task.is_rendered)
+    return scored_result(made, task.annotations, predictions, facts, is_rendered=task.is_rendered, source=task.source)
 
 
 def _train_file(path: Path, nlq: NlqOptions) -> Path | None:

@@ -2,15 +2,18 @@
 
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
 
 from henasy.errors import InputError
 from henasy.evaluation.egonlq import EgoNlq, answers_of, load_egonlq
 from henasy.evaluation.nlq import nlq_scores
+from henasy.evaluation.nlq_details import draw_spans, nlq_details
 from henasy.evaluation.nlq_predictions import Predictions, read_nlq_predictions
 from henasy.evaluation.published import EGONLQ_ROWS
 from henasy.evaluation.report import RENDERED_HEADING, file_digest, write_text
-from henasy.evaluation.result import BenchmarkResult
+from henasy.evaluation.result import BenchmarkResult, Illustrated
+from henasy.evaluation.source import VideoSource
 
 COLUMNS = ("R@1 IoU=0.3", "R@5 IoU=0.3", "R@1 IoU=0.5", "R@5 IoU=0.5", "mIoU")
 PUBLISHED_QUESTIONS = "a25d327e28c03b38e3b425255e5b970d505a51ca5412798800b798c19d90ad06"
@@ -52,7 +55,13 @@ def score_file(annotations: Path, path: Path, *, is_allowing_missing: bool) -> B
 
 
 def scored_result(
-    made: str, annotations: EgoNlq, predictions: Predictions, facts: Facts, *, is_rendered: bool
+    made: str,
+    annotations: EgoNlq,
+    predictions: Predictions,
+    facts: Facts,
+    *,
+    is_rendered: bool,
+    source: VideoSource | None = None,
 ) -> BenchmarkResult:
     """The result of predictions, over the questions that they answer.
 
@@ -62,6 +71,7 @@ def scored_result(
         predictions: of its questions.
         facts: what fixes the answers.
         is_rendered: whether the scenes are rendered.
+        source: where a report takes its pictures from; None for none.
 
     Raises:
         InputError: not one question is answered.
@@ -85,6 +95,10 @@ def scored_result(
         scores=scores.as_fractions(),
         facts=facts,
         published=() if is_rendered or made == SEARCHED else EGONLQ_ROWS,
+        illustrated=Illustrated(
+            partial(nlq_details, scored, predictions),
+            None if source is None else partial(draw_spans, annotations, source),
+        ),
     )
 
 

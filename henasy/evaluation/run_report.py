@@ -1,6 +1,6 @@
 """The HTML report of a benchmark's run, and pictures of the clips that the run read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from henasy.evaluation.details import ItemPicture, Wanted
@@ -16,6 +16,12 @@ def report_run(path: Path, result: BenchmarkResult) -> None:
         write_report(path, result)
     else:
         write_report(path, result, result.illustrated.details(), result.illustrated.draw)
+
+
+def report_runs(path: Path, results: Mapping[str, BenchmarkResult]) -> None:
+    """Writes a report of each result: to `path` if there is one, else beside it, `page-<key>.html` for `page.html`."""
+    for made, result in results.items():
+        report_run(path if len(results) == 1 else path.with_name(f"{path.stem}-{made}{path.suffix}"), result)
 
 
 def draw_clips(source: VideoSource, selector: FrameSelector, wanted: Sequence[Wanted]) -> Sequence[ItemPicture]:

@@ -49,9 +49,16 @@ def test_both_ways_are_scored_apart_and_repeat(
         assert scored.exit_code == 0, scored.output
         again = json.loads((tmp_path / f"{made}.json").read_text())["predictions"]
         assert {name: again[name] for name in scores} == pytest.approx(scores)
-    repeated = run_script("egonlq.py", *arguments, "--json", tmp_path / "again.json")
+    repeated = run_script(
+        "egonlq.py", *arguments, "--json", tmp_path / "again.json", "--report", tmp_path / "page.html"
+    )
     assert repeated.exit_code == 0, repeated.output
     assert json.loads((tmp_path / "again.json").read_text()) == written
+    for made in written:
+        page = (tmp_path / f"page-{made}.html").read_text()
+        assert page.count("the answer, ") >= 8
+        assert page.count("data:image/jpeg") > 16
+        assert "no file of video" not in page
 
 
 def test_search_only_trains_nothing(
