@@ -26,6 +26,8 @@ _FORMAT = 1
 """Must change whenever equal keys would mean other arrays."""
 NUM_THIRDS = 3
 _IS_ENCODED, _REFUSED, _TEXTS, _VIEWS = "is_encoded", "refused", "texts", "views"
+_TEXTS_AT_ONCE = 2048
+"""Between two reports of progress; a report for fewer would make more batches than texts of like length fill."""
 _MANY_FRAMES_SPANS = 2
 """Spans in memory at a time when each has a hundred frames and more."""
 
@@ -137,13 +139,31 @@ def encoded_views(
     return EncodedViews(views=arrays[_VIEWS], is_encoded=arrays[_IS_ENCODED], refused=_refused(arrays))
 
 
-def encoded_texts(encoder: Encoder, texts: Sequence[str], *, is_cached: bool = True) -> NDArray[np.float32]:
-    """(M, D) embeddings of texts as the model gives them; every distinct one is encoded once."""
+def encoded_texts(
+    encoder: Encoder,
+    texts: Sequence[str],
+    *,
+    is_cached: bool = True,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> NDArray[np.float32]:
+    """(M, D) embeddings of texts as the model gives them; every distinct one is encoded once.
+
+    Args:
+        encoder: what encodes.
+        texts: M texts.
+        is_cached: whether the cache is read and written.
+        on_progress: called with the number of distinct texts done since the last call.
+    """
     distinct = list(dict.fromkeys(texts))
     key = encoder_key(encoder) | {"texts": digest(distinct)}
 
     def compute() -> Arrays:
-        return {_TEXTS: encoder.encode_texts(distinct, is_normalised=False)}
+        vectors = np.zeros((len(distinct), encoder.width), np.float32)
+        for first in range(0, len(distinct), _TEXTS_AT_ONCE):
+            part = distinct[first : first + _TEXTS_AT_ONCE]
+            vectors[first : first + len(part)] = encoder.encode_texts(part, is_normalised=False)
+            on_progress(len(part))
+        return {_TEXTS: vectors}
 
     arrays = _kept(key, compute, is_cached=is_cached, is_partial_welcome=True)
     row_of = {text: row for row, text in enumerate(distinct)}

@@ -88,7 +88,7 @@ def encode_annotated(
     """
     found = available_videos(spans, source.videos, is_allowing_missing=source.is_allowing_missing)
     encoder = load_encoder(source.model, device=source.device, num_frames=source.num_frames)
-    with _progress(len(spans)) as on_progress:
+    with _progress("clips", len(spans)) as on_progress:
         encoded = encoded_spans(
             encoder,
             spans,
@@ -102,7 +102,7 @@ def encode_annotated(
     return Encoded(
         clip=compared_vectors(encoded.clip, source.similarity),
         is_encoded=encoded.is_encoded,
-        texts=compared_vectors(encoded_texts(encoder, texts, is_cached=source.is_cached), source.similarity),
+        texts=_text_vectors(encoder, texts, source),
         facts=_facts(encoder, source, annotations, encoded.refused, len(spans)),
         global_clip=compared_vectors(encoded.global_clip, source.similarity),
         entities=compared_vectors(encoded.entities, source.similarity),
@@ -126,7 +126,7 @@ def encode_many_views(
     """
     found = available_videos(spans, source.videos, is_allowing_missing=source.is_allowing_missing)
     encoder = load_encoder(source.model, device=source.device, num_frames=source.num_frames)
-    with _progress(len(spans)) as on_progress:
+    with _progress("clips", len(spans)) as on_progress:
         encoded = encoded_views(
             encoder,
             spans,
@@ -142,7 +142,7 @@ def encode_many_views(
     return EncodedMany(
         views=compared_vectors(encoded.views, source.similarity),
         is_encoded=encoded.is_encoded,
-        texts=compared_vectors(encoded_texts(encoder, texts, is_cached=source.is_cached), source.similarity),
+        texts=_text_vectors(encoder, texts, source),
         facts=facts | {"image": crops, "clips": num_clips},
     )
 
@@ -208,6 +208,12 @@ def _listed(refused: Sequence[RefusedSpans]) -> str:
     return "\n".join([f"{sum(len(part.rows) for part in refused)} spans cannot be read", *lines[:_LISTED], *rest])
 
 
+def _text_vectors(encoder: Encoder, texts: Sequence[str], source: VideoSource) -> NDArray[np.float32]:
+    with _progress("texts", len(set(texts))) as on_progress:
+        vectors = encoded_texts(encoder, texts, is_cached=source.is_cached, on_progress=on_progress)
+    return compared_vectors(vectors, source.similarity)
+
+
 def _facts(
     encoder: Encoder, source: VideoSource, annotations: str, refused: Sequence[RefusedSpans], num_spans: int
 ) -> dict[str, object]:
@@ -217,9 +223,9 @@ def _facts(
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
+def _progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     with progress_bar() as progress:
-        task = progress.add_task("encoding", total=total)
+        task = progress.add_task(f"encoding {what}", total=total)
         yield lambda count: progress.advance(task, count)
 
 
