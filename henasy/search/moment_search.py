@@ -1,7 +1,7 @@
 """Moments of an index: where in which videos, from the stored vectors alone.
 
-A small selection is scanned whole. Otherwise the best clips lead to their neighbourhoods, and only those are read: at
-most twice as many as there are moments wanted, each as wide as its moment needs.
+A small selection is scanned whole. Otherwise the best clips lead to their neighbourhoods, and only those are read:
+about twice as many as there are moments wanted, each as wide as its moment needs.
 
 n clips of a stretch, E entities, D width.
 """
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from henasy.index.nearest import cosines
 from henasy.index.reader import Index
 from henasy.index.select import Selection
-from henasy.search.moments import MomentRule, clip_evidence, find_moment_at, find_moments
+from henasy.search.moments import MomentRule, clip_evidence, find_moment_at, find_moments, landmarks
 
 SCAN_MAX_CLIPS = 16_384
 """Selections up to this size, four and a half hours at a clip a second, are scanned whole."""
@@ -26,6 +26,8 @@ _FIRST_REACH = 96
 _EDGE = 8
 """A moment that ends fewer clips than this from the edge of what was read may go on beyond it."""
 _STRETCHES_PER_HIT = 2
+_SPARE_HITS = 3
+"""As if so many more were wanted: the best clip's moment need not be the best moment."""
 _CANDIDATES_PER_HIT = (8, 32, 128)
 """Clips looked at for each wanted moment: more when the first lead to the same moments."""
 _ENTITY_BLOCK = 1_024
@@ -70,6 +72,16 @@ class _Stretch(NamedTuple):
     vectors: NDArray[np.float32]
 
 
+class _Video(NamedTuple):
+    """The clips of one video that moments may be made of."""
+
+    rows: NDArray[np.int64]
+    starts_s: NDArray[np.float64]
+    ends_s: NDArray[np.float64]
+    marks: NDArray[np.int64]
+    """Rows by which backgrounds are judged."""
+
+
 class MomentSearch:
     """One query over one index."""
 
@@ -89,6 +101,7 @@ class MomentSearch:
             proceed: called between the steps; what it raises ends the search.
         """
         self._index, self._query, self._selection, self._proceed = index, query, selection, proceed
+        self._videos: dict[int, _Video] = {}
 
     def best(self, wanted: MomentsWanted) -> list[FoundMoment]:
         """The best moments, best first; those of one video never overlap."""
@@ -119,8 +132,9 @@ class MomentSearch:
         """The moments around the best clips."""
         found: dict[int, list[FoundMoment]] = defaultdict(list)
         most_per_video = _STRETCHES_PER_HIT * (wanted.max_per_video or wanted.top_k)
-        num_left = _STRETCHES_PER_HIT * wanted.top_k
-        for row, video_row, start_s, end_s in self._candidates(wanted.top_k):
+        num_hits = wanted.top_k + _SPARE_HITS
+        num_left = _STRETCHES_PER_HIT * num_hits
+        for row, video_row, start_s, end_s in self._candidates(num_hits):
             known = found[video_row]
             if len(known) >= most_per_video or any(one.start_s < end_s and start_s < one.end_s for one in known):
                 continue
@@ -132,46 +146,49 @@ class MomentSearch:
                 break
         return [moment for known in found.values() for moment in known]
 
-    def _candidates(self, top_k: int) -> Iterator[tuple[int, int, float, float]]:
+    def _candidates(self, num_hits: int) -> Iterator[tuple[int, int, float, float]]:
         """Clips, best first: row, row of its video, start and end."""
         num_seen = 0
         for factor in _CANDIDATES_PER_HIT:
             self._proceed()
-            ranked = self._index.search_clips(self._query[None], factor * top_k, self._selection).rows[0]
+            ranked = self._index.search_clips(self._query[None], factor * num_hits, self._selection).rows[0]
             rows = ranked[ranked >= 0][num_seen:]
             clips = self._index.clips(rows)
             yield from zip(
                 rows.tolist(), clips.video_row.tolist(), clips.start_s.tolist(), clips.end_s.tolist(), strict=True
             )
             num_seen += len(rows)
-            if num_seen < factor * top_k:
+            if num_seen < factor * num_hits:
                 return
 
     def _around(self, row: int, video_row: int) -> FoundMoment:
         """The moment that a clip leads to."""
-        of_video = self._rows_of_video(video_row)
-        at, reach = int(np.searchsorted(of_video, row)), _FIRST_REACH
+        video = self._video(video_row)
+        at, reach = int(np.searchsorted(video.rows, row)), _FIRST_REACH
         while True:
-            first, stop = max(0, at - reach), min(len(of_video), at + reach + 1)
-            stretch = self._read(of_video[first:stop])
-            moments = find_moment_at(
-                stretch.starts_s, stretch.ends_s, stretch.evidence, at - first, vectors=stretch.vectors
-            )
+            first, stop = max(0, at - reach), min(len(video.rows), at + reach + 1)
+            stretch = self._read(np.union1d(video.rows[first:stop], video.marks))
+            clip = int(np.searchsorted(stretch.rows, row))
+            moments = find_moment_at(stretch.starts_s, stretch.ends_s, stretch.evidence, clip, vectors=stretch.vectors)
             start_s, end_s = moments.spans[0].tolist()
-            is_cut_before = first > 0 and start_s < stretch.ends_s[_EDGE]
-            is_cut_after = stop < len(of_video) and end_s > stretch.starts_s[-1 - _EDGE]
+            is_cut_before = first > 0 and start_s < video.starts_s[min(first + _EDGE, at)]
+            is_cut_after = stop < len(video.rows) and end_s > video.ends_s[max(stop - 1 - _EDGE, at)]
             if not (is_cut_before or is_cut_after):
                 return self._found(stretch, start_s, end_s, float(moments.scores[0]))
             reach *= 2
 
-    def _rows_of_video(self, video_row: int) -> NDArray[np.int64]:
+    def _video(self, video_row: int) -> _Video:
         """The clips of a video that moments may be made of."""
-        span = self._index.rows_of_video(self._index.videos[video_row].video_id)
-        rows = self._selection.rows
-        if rows is None:
-            return np.arange(span.start, span.stop)
-        first, stop = np.searchsorted(rows, (span.start, span.stop))
-        return rows[first:stop]
+        if video_row not in self._videos:
+            span = self._index.rows_of_video(self._index.videos[video_row].video_id)
+            rows = np.arange(span.start, span.stop)
+            if self._selection.rows is not None:
+                first, stop = np.searchsorted(self._selection.rows, (span.start, span.stop))
+                rows = self._selection.rows[first:stop]
+            clips = self._index.clips(rows)
+            marks = rows[landmarks((clips.start_s + clips.end_s) / 2)]
+            self._videos[video_row] = _Video(rows, clips.start_s, clips.end_s, marks)
+        return self._videos[video_row]
 
     def _read(self, rows: NDArray[np.int64]) -> _Stretch:
         """Clips of one video with their scores."""

@@ -23,6 +23,7 @@ _STEADY = (0.15, 0.7, 0.15)
 """Weights of a clip and its neighbours while a moment grows: one odd clip does not end a long action."""
 _SPARE_SEEDS = 6
 _FIRST_REACH = 128
+_NUM_LANDMARKS = 64
 _SHORTEST_SHARE = 0.25
 """No moment is shorter than this share of a clip: nothing measured could tell."""
 
@@ -72,12 +73,12 @@ class _Clips(NamedTuple):
     centres_s: NDArray[np.float64]
     scores: NDArray[np.float64]
     vectors: NDArray[np.float32] | None
+    is_landmark: NDArray[np.bool_]
+    """Some clips evenly over the whole time: around a very long moment nothing else is its background."""
 
-    def take(self, first: int, stop: int) -> "_Clips":
-        """Neighbouring clips."""
-        part = slice(first, stop)
-        vectors = None if self.vectors is None else self.vectors[part]
-        return _Clips(self.starts_s[part], self.ends_s[part], self.centres_s[part], self.scores[part], vectors)
+    def take(self, rows: NDArray[np.int64]) -> "_Clips":
+        """Some of the clips."""
+        return _Clips(*(None if column is None else column[rows] for column in self))  # type: ignore[arg-type]
 
 
 class _Run(NamedTuple):
@@ -209,7 +210,22 @@ def _checked(
     centres_s = (checked["starts_s"] + checked["ends_s"]) / 2
     if not (np.diff(centres_s) > 0).all():
         raise InputError("starts_s", "clips must be in the order of time, each once")
-    return _Clips(**checked, centres_s=centres_s, vectors=None if vectors is None else _unit(vectors, len(centres_s)))
+    is_landmark = np.zeros(len(centres_s), np.bool_)
+    is_landmark[landmarks(centres_s)] = True
+    unit = None if vectors is None else _unit(vectors, len(centres_s))
+    return _Clips(**checked, centres_s=centres_s, vectors=unit, is_landmark=is_landmark)
+
+
+def landmarks(centres_s: NDArray[np.float64]) -> NDArray[np.int64]:
+    """At most 64 clips evenly over the time of a video, by which the background of any moment in it is judged.
+
+    Args:
+        centres_s: (N,) middles of its clips, ascending.
+    """
+    if not len(centres_s):
+        return np.zeros(0, np.int64)
+    times_s = np.linspace(centres_s[0], centres_s[-1], _NUM_LANDMARKS)
+    return np.unique(np.searchsorted(centres_s, times_s).clip(0, len(centres_s) - 1))
 
 
 def _unit(vectors: NDArray[np.float32], num_clips: int) -> NDArray[np.float32]:
@@ -227,10 +243,12 @@ def _span_around(clips: _Clips, peak: int, rule: MomentRule) -> tuple[float, flo
     reach = _FIRST_REACH
     while True:
         first, stop = max(0, peak - reach), min(len(clips.scores), peak + reach + 1)
-        stretch = clips.take(first, stop)
-        run = _run_around(stretch, peak - first, rule)
-        is_cut = (run.first == 0 and first > 0) or (run.last == stop - first - 1 and stop < len(clips.scores))
-        if not is_cut:
+        rows = np.union1d(np.arange(first, stop), np.flatnonzero(clips.is_landmark))
+        stretch = clips.take(rows)
+        run = _run_around(stretch, int(np.searchsorted(rows, peak)), rule)
+        is_cut_before = first > 0 and rows[run.first] <= first
+        is_cut_after = stop < len(clips.scores) and rows[run.last] >= stop - 1
+        if not (is_cut_before or is_cut_after):
             return _ends(stretch, run)
         reach *= 2
 
@@ -264,11 +282,11 @@ def _heights(clips: _Clips, run: _Run, rule: MomentRule) -> NDArray[np.float64]:
 
 
 def _context(clips: _Clips, run: _Run, context_s: float) -> NDArray[np.bool_]:
-    """(n,) clips near a run that share no time with it."""
+    """(n,) clips near a run, and landmarks, that share no time with it."""
     start_s, end_s = clips.starts_s[run.first], clips.ends_s[run.last]
     is_near = (clips.centres_s > start_s - context_s) & (clips.centres_s < end_s + context_s)
     is_apart = (clips.ends_s <= start_s) | (clips.starts_s >= end_s)
-    return np.asarray(is_near & is_apart)
+    return np.asarray((is_near | clips.is_landmark) & is_apart)
 
 
 def _scaled(values: NDArray[np.float64], run: _Run, is_context: NDArray[np.bool_]) -> NDArray[np.float64]:
