@@ -35,7 +35,7 @@ _GIGA, _MEGA = 1e9, 1e6
     show_default=True,
     help="Anchors per training step; each brings a second clip.",
 )
-@click.option("--rounds", "num_rounds", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option("--rounds", "num_rounds", type=click.IntRange(min=1), default=2, show_default=True)
 @click.option("--count-only", is_flag=True, help="Run nothing.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path))
 def main(
