@@ -16,6 +16,7 @@ from rich.console import Console
 from henasy.evaluation.egomq_encoded import MqOptions, run
 from henasy.evaluation.egonlq_run import write_results
 from henasy.evaluation.report import reported_errors, show_result
+from henasy.evaluation.run_report import report_runs
 from henasy.evaluation.source import SourceOptions
 
 PATH = click.Path(path_type=Path)
@@ -38,7 +39,10 @@ PATH = click.Path(path_type=Path)
 @click.option("--allow-missing", "is_allowing_missing", is_flag=True, help="Score what there is.")
 @click.option("--no-cache", is_flag=True, help="Encode anew, and keep no features for the next run.")
 @click.option("--json", "json_path", type=PATH, help="Write the numbers here, as fractions.")
-def main(json_path: Path | None, no_cache: bool, **given: Any) -> None:
+@click.option(
+    "--report", "report_path", type=PATH, help="Write an HTML page with curves and clips here, one per result."
+)
+def main(json_path: Path | None, report_path: Path | None, no_cache: bool, **given: Any) -> None:
     """Score EgoMQ: rendered scenes, the real clips, features or predictions made elsewhere."""
     own = {field.name: given.pop(field.name) for field in fields(MqOptions)}
     options = SourceOptions(**given, features=None, similarity="cosine", is_cached=not no_cache)
@@ -49,6 +53,8 @@ def main(json_path: Path | None, no_cache: bool, **given: Any) -> None:
             show_result(result, None)
         if json_path is not None:
             write_results(json_path, results)
+        if report_path is not None:
+            report_runs(report_path, results)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """EgoMQ with a model, with features made elsewhere, or with somebody's predictions: from options to results."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +30,7 @@ from henasy.evaluation.mq_predictions import PredictionFile, write_prediction_fi
 from henasy.evaluation.mq_search import search_classes
 from henasy.evaluation.report import file_digest
 from henasy.evaluation.result import BenchmarkResult
+from henasy.evaluation.run_report import draw_in_clips
 from henasy.evaluation.source import RenderedSource, SourceOptions, VideoSource, choose_source
 from henasy.heads.files import has_head
 
@@ -100,6 +101,7 @@ def run(options: SourceOptions, mq: MqOptions, report: Report) -> dict[str, Benc
         _refuse_beside("--predictions", options, mq)
         annotations = load_annotations(_annotations("--predictions", options), mq.classes)
         return {GIVEN: score_file(mq.predictions, annotations, is_allowing_missing=options.is_allowing_missing)}
+    source = None
     if mq.features is not None:
         _refuse_beside("--features", options, mq)
         path = _annotations("--features", options)
@@ -110,12 +112,12 @@ def run(options: SourceOptions, mq: MqOptions, report: Report) -> dict[str, Benc
     task = _Task(path, load_annotations(path, mq.classes), maker, mq, torch.device(options.device), report)
     head, facts = ask_head(task)
     if maker.encoder is None or not (mq.is_searching or maker.is_rendered):
-        return {TRAINED: _scored(TRAINED, task, head, facts)}
+        return {TRAINED: _pictured(_scored(TRAINED, task, head, facts), task, source)}
     searched, search_facts = ask_search(task, maker.encoder)
     facts |= gain_facts(head, searched, task.annotations)
     return {
-        SEARCHED: _scored(SEARCHED, task, searched, search_facts),
-        TRAINED: _scored(TRAINED, task, head, facts),
+        SEARCHED: _pictured(_scored(SEARCHED, task, searched, search_facts), task, source),
+        TRAINED: _pictured(_scored(TRAINED, task, head, facts), task, source),
     }
 
 
@@ -152,6 +154,14 @@ def _scored(made: str, task: _Task, predictions: PredictionFile, facts: Facts) -
         write_prediction_files(task.mq.save_predictions / made, predictions)
     facts = {**task.maker.facts, **facts}
     return scored_result(made, predictions, task.annotations, facts, is_rendered=task.maker.is_rendered)
+
+
+def _pictured(result: BenchmarkResult, task: _Task, source: VideoSource | None) -> BenchmarkResult:
+    """The result with what a report takes its pictures from, where there are videos."""
+    if source is None or result.illustrated is None:
+        return result
+    clips = {clip.clip_uid: clip.part_of_video() for clip in task.annotations.val.clips}
+    return replace(result, illustrated=result.illustrated._replace(draw=partial(draw_in_clips, source, clips)))
 
 
 def _missing(features: FeatureSet) -> Facts:

@@ -1,6 +1,7 @@
 """EgoMQ from annotations and features, or from somebody's predictions, to results."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from henasy.errors import InputError
 from henasy.evaluation.egomq import CLASSES_FILE, EgoMq, load_classes, load_egomq, moments_file
 from henasy.evaluation.intervals import paired_difference
 from henasy.evaluation.mq import DETECTION_TIOUS, average_precisions, found_in_first
+from henasy.evaluation.mq_details import mq_details
 from henasy.evaluation.mq_predictions import (
     PredictionFile,
     as_scored,
@@ -23,7 +25,7 @@ from henasy.evaluation.mq_predictions import (
 )
 from henasy.evaluation.published import EGOMQ_ROWS
 from henasy.evaluation.report import RENDERED_HEADING, file_digest
-from henasy.evaluation.result import BenchmarkResult
+from henasy.evaluation.result import BenchmarkResult, Illustrated
 
 KEYS = (*(f"mAP@{tiou}" for tiou in DETECTION_TIOUS), "mAP", "R@1x", "R@5x")
 """Of the JSON file."""
@@ -131,6 +133,7 @@ def scored_result(
         scores=scores.by_key,
         facts=facts,
         published=published,
+        illustrated=Illustrated(partial(mq_details, kept, predictions.retrieval), None),
     )
 
 

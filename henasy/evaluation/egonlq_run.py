@@ -7,12 +7,14 @@ from pathlib import Path
 
 from henasy.errors import InputError
 from henasy.evaluation.egonlq import EgoNlq, answers_of, load_egonlq
+from henasy.evaluation.frame_rules import Span
 from henasy.evaluation.nlq import nlq_scores
-from henasy.evaluation.nlq_details import draw_spans, nlq_details
+from henasy.evaluation.nlq_details import nlq_details
 from henasy.evaluation.nlq_predictions import Predictions, read_nlq_predictions
 from henasy.evaluation.published import EGONLQ_ROWS
 from henasy.evaluation.report import RENDERED_HEADING, file_digest, write_text
 from henasy.evaluation.result import BenchmarkResult, Illustrated
+from henasy.evaluation.run_report import draw_in_clips
 from henasy.evaluation.source import VideoSource
 
 COLUMNS = ("R@1 IoU=0.3", "R@5 IoU=0.3", "R@1 IoU=0.5", "R@5 IoU=0.5", "mIoU")
@@ -88,6 +90,7 @@ def scored_result(
     if scores.num_points:
         facts["instants"] = f"{scores.num_points} answers end where they start: counted, though nothing overlaps them"
     is_published = len(scored) >= num_asked and questions_digest(annotations) == PUBLISHED_QUESTIONS
+    places = {clip.clip_uid: Span(clip.video_uid, clip.start_s, clip.end_s) for clip in annotations.clips}
     title = _TITLES[made] if is_published else f"{_TITLES[made]}; not the whole published validation set"
     return BenchmarkResult(
         heading=f"{RENDERED_HEADING}; {_RENDERED_TITLES[made]}" if is_rendered else title,
@@ -97,7 +100,7 @@ def scored_result(
         published=() if is_rendered or made == SEARCHED else EGONLQ_ROWS,
         illustrated=Illustrated(
             partial(nlq_details, scored, predictions),
-            None if source is None else partial(draw_spans, annotations, source),
+            None if source is None else partial(draw_in_clips, source, places),
         ),
     )
 

@@ -5,15 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from henasy.evaluation.details import Candidate, Chart, Details, ItemPicture, Line, QueryItem, Wanted, sorted_scores
-from henasy.evaluation.egonlq import EgoNlq, NlqQuery
-from henasy.evaluation.frame_rules import EGO4D_FRAMES, Span
+from henasy.evaluation.details import Candidate, Chart, Details, Line, QueryItem, sorted_scores
+from henasy.evaluation.egonlq import NlqQuery
+from henasy.evaluation.frame_rules import Span
 from henasy.evaluation.nlq import THRESHOLDS, query_overlaps
 from henasy.evaluation.nlq_predictions import Predictions
-from henasy.evaluation.run_report import draw_clips
-from henasy.evaluation.source import VideoSource
 from henasy.evaluation.spans import recalls
-from henasy.evaluation.video_files import videos_by_id
 
 _SHOWN = 4
 _MAX_RANK = 10
@@ -51,19 +48,6 @@ def nlq_details(queries: Sequence[NlqQuery], predictions: Predictions) -> Detail
         ),
     )
     return Details(score_name="IoU of the first span", items=items, charts=charts)
-
-
-def draw_spans(annotations: EgoNlq, source: VideoSource, wanted: Sequence[Wanted]) -> Sequence[ItemPicture]:
-    """Pictures of spans of clips, from files of the clips where there are such, else from those of their videos."""
-    clips = {clip.clip_uid: clip for clip in annotations.clips}
-    found = videos_by_id(source.videos)
-    placed = []
-    for one in wanted:
-        clip, span = clips[one.span.video_id], one.span
-        if clip.clip_uid not in found:
-            span = Span(clip.video_uid, clip.start_s + span.start_s, clip.start_s + span.end_s)
-        placed.append(Wanted(span, one.text))
-    return draw_clips(source, EGO4D_FRAMES, placed)
 
 
 def _recall(overlaps: Sequence[NDArray[np.float64]], threshold: float) -> Line:

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from henasy.evaluation.details import ItemPicture, Wanted
-from henasy.evaluation.frame_rules import FrameSelector
+from henasy.evaluation.frame_rules import EGO4D_FRAMES, FrameSelector, Span
 from henasy.evaluation.html_report import write_report
 from henasy.evaluation.result import BenchmarkResult
 from henasy.evaluation.source import VideoSource
+from henasy.evaluation.video_files import videos_by_id
 
 
 def report_run(path: Path, result: BenchmarkResult) -> None:
@@ -29,7 +30,24 @@ def draw_clips(source: VideoSource, selector: FrameSelector, wanted: Sequence[Wa
     # Loads torch, which a report without pictures needs not.
     from henasy.checkpoint.encoder import load_encoder
     from henasy.evaluation.item_pictures import item_pictures
-    from henasy.evaluation.video_files import videos_by_id
 
     encoder = load_encoder(source.model, device=source.device, num_frames=source.num_frames)
     return item_pictures(wanted, encoder, selector, videos_by_id(source.videos))
+
+
+def draw_in_clips(source: VideoSource, clips: Mapping[str, Span], wanted: Sequence[Wanted]) -> Sequence[ItemPicture]:
+    """Pictures of spans on the clocks of clips, from files of the clips where there are such, else of their videos.
+
+    Args:
+        source: videos and model.
+        clips: by the id that the spans carry, where the clip lies in its video.
+        wanted: what to show.
+    """
+    found = videos_by_id(source.videos)
+    placed = []
+    for one in wanted:
+        span, clip = one.span, clips[one.span.video_id]
+        if span.video_id not in found:
+            span = Span(clip.video_id, clip.start_s + span.start_s, clip.start_s + span.end_s)
+        placed.append(Wanted(span, one.text))
+    return draw_clips(source, EGO4D_FRAMES, placed)

@@ -45,9 +45,15 @@ def test_both_ways_are_scored_and_the_second_run_reads_what_the_first_kept(
         assert written[made]["facts"]["space"] == load_encoder(random_checkpoint).space_id
         assert "random" in written[made]["facts"]["warning"]
     assert "over 6 videos" in written["head"]["facts"]["above zero-shot"]
-    again = run_script("egomq.py", *arguments, "--zero-shot", "--json", tmp_path / "again.json")
+    files = ("--json", tmp_path / "again.json", "--report", tmp_path / "page.html")
+    again = run_script("egomq.py", *arguments, "--zero-shot", *files)
     assert again.exit_code == 0, again.output
     assert json.loads((tmp_path / "again.json").read_text())["head"]["mAP"] == written["head"]["mAP"]
+    for made in ("zero_shot", "head"):
+        page = (tmp_path / f"page-{made}.html").read_text()
+        assert page.count("annotated, ") >= 8
+        assert page.count("data:image/jpeg") > 8
+        assert "no file of video" not in page
     _check_exported(vsgn, layout, random_checkpoint)
 
 
