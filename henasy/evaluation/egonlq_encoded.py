@@ -14,7 +14,7 @@ from henasy.evaluation.egonlq import EgoNlq, NlqClip, NlqQuery, annotation_file,
 from henasy.evaluation.egonlq_run import GIVEN, SEARCHED, TRAINED, score_file, scored_result
 from henasy.evaluation.encoded import encoder_facts
 from henasy.evaluation.nlq_features import NlqFeatureSet, encode_nlq_clips, load_nlq_features
-from henasy.evaluation.nlq_head import NlqHead, ask_head, load_nlq_head, trained_nlq_head, with_steps
+from henasy.evaluation.nlq_head import NlqHead, ask_head, load_nlq_head, require_space, trained_nlq_head, with_steps
 from henasy.evaluation.nlq_predictions import Predictions, write_nlq_predictions
 from henasy.evaluation.nlq_search import search_moments
 from henasy.evaluation.report import file_digest
@@ -71,7 +71,14 @@ class _Task(NamedTuple):
     """Everything that is fixed before the first feature is made."""
 
     annotations: EgoNlq
-    train_file: Path | None
+    train: EgoNlq | None
+    """What a head is trained on; None where there is one, or nothing to train it on."""
+    head: NlqHead | None
+    """The head that there is."""
+    rule: DenseRule
+    """Where the head's features lie."""
+    space: str
+    """What tells the head's features from others: only a head trained on the same may be asked."""
     encoder: Encoder
     source: VideoSource | None
     """None where the features were made elsewhere."""
@@ -100,7 +107,7 @@ def run(options: SourceOptions, nlq: NlqOptions, report: Report) -> dict[str, Be
     results = {}
     if task.source is not None:
         results[SEARCHED] = score_search(task)
-    if _wants_head(task):
+    if task.head is not None or task.train is not None:
         results[TRAINED] = score_head(task)
     return results
 
@@ -118,46 +125,37 @@ def score_search(task: _Task) -> BenchmarkResult:
 
 def score_head(task: _Task) -> BenchmarkResult:
     """The result of the head, which is trained if there is none yet."""
-    rule: DenseRule = PlanRule() if task.is_rendered else RateRule()
-    space = f"{task.encoder.space_id} {rule.name}"
-    facts = dict(task.facts)
-    if task.source is None:
-        space, facts["features"] = f"features made elsewhere, texts of {task.encoder.space_id}", str(task.nlq.features)
-    else:
-        facts["features"] = rule.said
-    features = _features(task, task.annotations.clips, rule)
-    head = _head(task, rule, space, facts)
+    features = _features(task, task.annotations.clips, task.rule)
+    facts = {**task.facts, "features": str(task.nlq.features) if task.source is None else task.rule.said}
+    head = task.head or _trained(task, facts)
     asked = _answerable(task.annotations, features)
     device = torch.device(task.options.device)
-    predictions = ask_head(head, asked, features.by_clip, task.encoder, space, device=device)
+    predictions = ask_head(head, asked, features.by_clip, task.encoder, task.space, device=device)
     facts |= {"text": "sentence tokens of the text tower, in the joint space", **_missing(features)}
     facts["head"] = f"this project's own VSLNet, {head.training}"
     return _scored(TRAINED, task, predictions, facts)
 
 
-def _head(task: _Task, rule: DenseRule, space: str, facts: Facts) -> NlqHead:
-    device = torch.device(task.options.device)
-    if task.nlq.head is not None and has_head(task.nlq.head):
-        return load_nlq_head(task.nlq.head, device=device)
-    assert task.train_file is not None
-    train = load_egonlq(task.train_file, "train")
-    facts["training annotations sha256"] = file_digest(task.train_file)
-    features = _features(task, train.clips, rule)
+def _trained(task: _Task, facts: Facts) -> NlqHead:
+    assert task.train is not None
+    facts["training annotations sha256"] = file_digest(task.train.path)
+    features = _features(task, task.train.clips, task.rule)
     facts |= {f"training {name}": value for name, value in _missing(features).items()}
     settings = RENDERED_TRAINING if task.is_rendered else VslNetTraining()
     return trained_nlq_head(
-        train,
+        task.train,
         features.by_clip,
         task.encoder,
-        space,
+        task.space,
         settings if task.nlq.num_steps is None else with_steps(settings, task.nlq.num_steps),
         folder=task.nlq.head,
-        device=device,
+        device=torch.device(task.options.device),
         report=task.report,
     )
 
 
 def _task(options: SourceOptions, nlq: NlqOptions, report: Report) -> _Task:
+    """What the options ask for; whatever is wrong with files and heads shows before hours of encoding."""
     if nlq.features is not None:
         _refuse_beside("--features", options, nlq)
         path, source, model = _annotations("--features", options), None, options.model
@@ -167,30 +165,43 @@ def _task(options: SourceOptions, nlq: NlqOptions, report: Report) -> _Task:
         source = _video_source(options)
         path, model = source.annotations, source.model
     encoder = load_encoder(model, device=options.device, num_frames=options.num_frames)
+    is_rendered = source is not None and source.is_rendered
+    rule: DenseRule = PlanRule() if is_rendered else RateRule()
+    made = f"{encoder.space_id} {rule.name}"
+    space = f"features made elsewhere, texts of {encoder.space_id}" if source is None else made
+    annotations = load_egonlq(path)
+    head = _kept_head(nlq, space, torch.device(options.device))
+    train = None if head is not None or nlq.is_search_only else _training_questions(path, nlq)
+    if head is None and train is None and not nlq.is_search_only and (nlq.head is not None or source is None):
+        raise InputError("--head", "there is none yet: it takes --train-annotations nlq_train.json to train one")
     return _Task(
-        annotations=load_egonlq(path),
-        train_file=_train_file(path, nlq),
+        annotations=annotations,
+        train=train,
+        head=head,
+        rule=rule,
+        space=space,
         encoder=encoder,
         source=source,
-        facts=encoder_facts(model, encoder, is_rendered=source is not None and source.is_rendered),
+        facts=encoder_facts(model, encoder, is_rendered=is_rendered),
         options=options,
         nlq=nlq,
         report=report,
     )
 
 
-def _wants_head(task: _Task) -> bool:
-    """Whether there is a head, or what it takes to train one.
+def _kept_head(nlq: NlqOptions, space: str, device: torch.device) -> NlqHead | None:
+    if nlq.is_search_only or nlq.head is None or not has_head(nlq.head):
+        return None
+    head = load_nlq_head(nlq.head, device=device)
+    require_space(head, space)
+    return head
 
-    Raises:
-        InputError: one is asked for, and there is neither.
-    """
-    if task.nlq.is_search_only:
-        return False
-    is_possible = task.train_file is not None or (task.nlq.head is not None and has_head(task.nlq.head))
-    if not is_possible and (task.nlq.head is not None or task.source is None):
-        raise InputError("--head", "there is none yet: it takes --train-annotations nlq_train.json to train one")
-    return is_possible
+
+def _training_questions(path: Path, nlq: NlqOptions) -> EgoNlq | None:
+    if nlq.train_annotations is not None:
+        return load_egonlq(nlq.train_annotations, "train")
+    is_beside = path.is_dir() and annotation_file(path, "train").is_file()
+    return load_egonlq(path, "train") if is_beside else None
 
 
 def _features(task: _Task, clips: Sequence[NlqClip], rule: DenseRule, *, has_entities: bool = False) -> NlqFeatureSet:
@@ -225,13 +236,6 @@ def _scored(made: str, task: _Task, predictions: Predictions, facts: Facts) -> B
     if task.nlq.save_predictions is not None:
         write_nlq_predictions(task.nlq.save_predictions / f"{made}.json", predictions)
     return scored_result(made, task.annotations, predictions, facts, is_rendered=task.is_rendered, source=task.source)
-
-
-def _train_file(path: Path, nlq: NlqOptions) -> Path | None:
-    if nlq.train_annotations is not None:
-        return annotation_file(nlq.train_annotations, "train")
-    beside = annotation_file(path, "train")
-    return beside if path.is_dir() and beside.is_file() else None
 
 
 def _video_source(options: SourceOptions) -> VideoSource:

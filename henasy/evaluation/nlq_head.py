@@ -91,6 +91,16 @@ def load_nlq_head(folder: Path, *, device: torch.device) -> NlqHead:
     return NlqHead(network.to(device).requires_grad_(False), space, training)
 
 
+def require_space(head: NlqHead, space: str) -> None:
+    """Passes when a head was trained on such features.
+
+    Raises:
+        SpaceMismatchError: they are of another space or rule.
+    """
+    if head.space != space:
+        raise SpaceMismatchError(f"the head was trained on features of {head.space!r}, these are of {space!r}")
+
+
 def ask_head(
     head: NlqHead,
     queries: Sequence[NlqQuery],
@@ -105,12 +115,11 @@ def ask_head(
     Raises:
         SpaceMismatchError: the head was trained on features of another space, rule or width.
     """
+    require_space(head, space)
     widths = (head.network.config.video_width, head.network.config.text_width)
     given = (next(iter(features.values())).features.shape[1], encoder.width)
-    if (head.space, *widths) != (space, *given):
-        raise SpaceMismatchError(
-            f"the head was trained on {head.space!r}, {widths} wide; these features are of {space!r}, {given} wide"
-        )
+    if widths != given:
+        raise SpaceMismatchError(f"the head reads features and tokens {widths} wide, these are {given} wide")
     asked = questions(queries, features, encoder, head.network.config.num_positions)
     spans = answer(head.network, asked, device=device)
     return {query.key: found for query, found in zip(queries, spans, strict=True)}

@@ -281,3 +281,15 @@ def test_nothing_answered_is_an_error(task: Path) -> None:
 def test_empty_clips_are_harmless() -> None:
     assert EgoNlq(path=Path("x"), clips=clips()).queries == []
     assert NlqFeatures(np.zeros((1, 2), np.float32), np.array([[0.0, 1.0]]), 1.0).entities is None
+
+
+def test_a_wrong_training_file_or_head_shows_before_anything_is_encoded(task: Path, tmp_path: Path) -> None:
+    videos = {"annotations": task / "nlq_val.json", "videos": tmp_path}
+    with pytest.raises(NotFoundError, match=r"gone.json"):
+        run(options(**videos), NlqOptions(train_annotations=tmp_path / "gone.json"), lambda _: None)
+    with pytest.raises(InputError, match="--train-annotations"):
+        run(options(**videos), NlqOptions(head=tmp_path / "none"), lambda _: None)
+    head = tmp_path / "head"
+    score_head(task, NlqOptions(features=task / "features", head=head))
+    with pytest.raises(SpaceMismatchError, match=r"made elsewhere.*rate-1.87"):
+        run(options(**videos), NlqOptions(head=head), lambda _: None)
