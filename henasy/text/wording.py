@@ -10,7 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from henasy.text.phrases import find_phrases, tag_end
-from henasy.text.words import third_person, verb_of
+from henasy.text.words import (
+    ADJECTIVE_LIKE,
+    ALSO_NOUNS,
+    DETERMINERS,
+    PARTICLES,
+    PREPOSITIONS,
+    PRONOUNS,
+    third_person,
+    verb_of,
+)
 
 WEARER_TAG = "#C C "
 """What opens a narration of what the camera's wearer does."""
@@ -38,19 +47,35 @@ def texts_of(query: str, wording: Wording) -> tuple[str, ...]:
 def as_narration(query: str) -> str:
     """The query as EgoClip's annotators would have written it: "open the jar" gives "#C C opens the jar".
 
-    That needs a query that opens with a verb. One with a tag, a subject of its own, or without a verb stays as it is.
+    That needs a query that surely opens with a verb. One that has a tag or a subject of its own, has no verb, or may
+    name a thing ("water bottle") stays as it is.
     """
     text = query.strip().rstrip(".!?").rstrip()
     verbs = [phrase for phrase in find_phrases(text) if phrase.kind == "verb"]
-    if tag_end(query) or not verbs or verbs[0].start > 0:
+    if tag_end(query) or not verbs or verbs[0].start > 0 or not _is_surely_verb(text):
         return query
     pieces, done = [], 0
     for verb in verbs:
         word = verb.text.split(maxsplit=1)[0]
         is_infinitive = text[: verb.start].lower().split()[-1:] == ["to"]
-        pieces += [text[done : verb.start], word if is_infinitive else _third_person(word.lower())]
+        is_kept = is_infinitive or not _is_surely_verb(text[verb.start :])
+        pieces += [text[done : verb.start], word if is_kept else _third_person(word.lower())]
         done = verb.start + len(word)
     return WEARER_TAG + "".join(pieces) + text[done:]
+
+
+def _is_surely_verb(text: str) -> bool:
+    """Whether a text that may open with a verb can hardly open with a thing's name."""
+    word, following = [*text.lower().split(maxsplit=2), ""][:2]
+    base = verb_of(word)
+    if following in DETERMINERS | PRONOUNS:
+        return True
+    if following == "of" or base in ALSO_NOUNS:
+        return False
+    if word in ADJECTIVE_LIKE:
+        return following in PARTICLES
+    is_participle = base != word and not word.endswith("s")
+    return not is_participle or following in PARTICLES | PREPOSITIONS
 
 
 def mean_direction(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -14,8 +14,8 @@ from henasy.search.regions import decode_mask
 from henasy.search.request import SearchRequest, Target
 from henasy.text.wording import Wording
 
-QUERIES = ("open drawer", "mug", "the onion and the knife", "#C C washes a pan")
-AS_NARRATIONS = {"open drawer": "#C C opens drawer"}
+QUERIES = ("open the drawer", "mug", "the onion and the knife", "#C C washes a pan")
+AS_NARRATIONS = {"open the drawer": "#C C opens the drawer"}
 
 
 @pytest.fixture(scope="module")
@@ -65,25 +65,25 @@ def test_clips_rank_as_brute_force(engine: Engine, query: str, top_k: int) -> No
 
 
 def test_wording_says_which_texts_stand_for_a_query(engine: Engine) -> None:
-    typed, narrated = unit_vector("open drawer"), unit_vector("#C C opens drawer")
+    typed, narrated = unit_vector("open the drawer"), unit_vector("#C C opens the drawer")
     vectors = {Wording.BARE: typed, Wording.NARRATION: narrated, Wording.BOTH: typed + narrated, None: narrated}
     for wording, vector in vectors.items():
-        hits = ask(engine, "open drawer", top_k=20, wording=wording)
+        hits = ask(engine, "open the drawer", top_k=20, wording=wording)
         expected = clips_near(engine, vector / np.linalg.norm(vector))[:20]
         assert [(hit.video.video_id, hit.span.start_s) for hit in hits] == [one[1:] for one in expected]
         np.testing.assert_allclose([hit.score for hit in hits], [one[0] for one in expected], atol=1e-6)
-        evidence = engine.explain("open drawer", hits[0].video.video_id, hits[0].span.start_s, wording=wording)
+        evidence = engine.explain("open the drawer", hits[0].video.video_id, hits[0].span.start_s, wording=wording)
         assert evidence.explanation.clip_score == pytest.approx(hits[0].score, abs=1e-6)
-    both = SearchRequest(queries=("mug", "open drawer", "knife"), wording=Wording.BOTH, is_explained=True)
+    both = SearchRequest(queries=("mug", "open the drawer", "knife"), wording=Wording.BOTH, is_explained=True)
     for result in engine.search(both).results:
         alone = ask(engine, result.query, wording=Wording.BOTH, is_explained=True)
         assert [hit.explanation for hit in result.hits] == [hit.explanation for hit in alone]
 
 
 def test_entities_are_asked_in_the_querys_own_words(engine: Engine) -> None:
-    bare = ask(engine, "open drawer", Target.ENTITIES, wording=Wording.BARE)
-    assert ask(engine, "open drawer", Target.ENTITIES) == bare
-    assert ask(engine, "open drawer", Target.ENTITIES, wording=Wording.NARRATION) != bare
+    bare = ask(engine, "open the drawer", Target.ENTITIES, wording=Wording.BARE)
+    assert ask(engine, "open the drawer", Target.ENTITIES) == bare
+    assert ask(engine, "open the drawer", Target.ENTITIES, wording=Wording.NARRATION) != bare
 
 
 @pytest.mark.parametrize("query", QUERIES)
@@ -131,10 +131,10 @@ def test_entity_hit_shows_its_patches(engine: Engine) -> None:
 
 
 def test_grouping_keeps_videos_together_and_counts_hits(engine: Engine) -> None:
-    hits = ask(engine, "open drawer", top_k=8, max_hits_per_video=3)
+    hits = ask(engine, "open the drawer", top_k=8, max_hits_per_video=3)
     counts: dict[str, int] = {}
     expected = []
-    for one in all_clips(engine, "open drawer"):
+    for one in all_clips(engine, "open the drawer"):
         counts[one[1]] = counts.get(one[1], 0) + 1
         if counts[one[1]] <= 3:
             expected.append(one)
@@ -294,7 +294,7 @@ def test_a_text_beyond_the_models_context_is_refused(engine: Engine) -> None:
         engine.search(SearchRequest(queries=("mug", too_long)))
     with pytest.raises(InputError, match=r"^query: has 78 tokens"):
         engine.explain(too_long, "video0", 0.0)
-    order = " ".join(["open", *["mug"] * 74])
+    order = " ".join(["open", "the", *["mug"] * 73])
     assert len(ask(engine, order, wording=Wording.BARE)) == 10
     with pytest.raises(InputError, match=r"^query: has 79 tokens"):
         ask(engine, order)
