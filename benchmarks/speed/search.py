@@ -1,9 +1,11 @@
 """How long a search through gRPC takes per target, and what of it is neither encoding nor nearest neighbours.
 
     python benchmarks/speed/search.py [--index DIR] [--clips 20000] [--calls 300] [--callers 8] [--json FILE]
+    python benchmarks/speed/search.py --kind dual --clips 3600000 --calls 100    # a thousand hours
 
 Without --index it makes one of random vectors with a random henasy-tiny-sized model: speed does not depend on what the
-vectors say. The server is a henasy-serve of its own process; the client is the generated stub.
+vectors say, but for moments, which random vectors cost most: the best clips all lie in different places. The server is
+a henasy-serve of its own process; the client is the generated stub.
 """
 
 import json
@@ -33,7 +35,8 @@ from henasy.index import ClipRows, Index, IndexSettings, IndexWriter, StagedUnit
 from henasy.index.layout import MAX_UNIT_CLIPS
 from henasy.video import ClipPlan
 
-TARGETS = ("CLIPS", "VIDEOS", "ENTITIES")
+TARGETS = {"henasy": ("CLIPS", "VIDEOS", "MOMENTS", "ENTITIES"), "dual": ("CLIPS", "VIDEOS", "MOMENTS")}
+"""By kind of index."""
 TEXT_BATCHES = (1, 32)
 VERBS = ("opens", "closes", "picks up", "puts down", "washes", "cuts", "stirs", "pours")
 NOUNS = ("the drawer", "a mug", "the knife", "an onion", "the pan", "a towel", "the bottle", "the tap")
@@ -71,24 +74,32 @@ class TargetSpeed:
 @click.command(context_settings={"show_default": True})
 @click.option("--index", type=click.Path(path_type=Path), help="Measure on this index instead of a random one.")
 @click.option("--clips", "num_clips", type=click.IntRange(min=1), default=20_000, help="Clips of the random index.")
+@click.option("--kind", type=click.Choice(list(TARGETS)), default="henasy", help="Kind of the random index.")
 @click.option("--calls", "num_calls", type=click.IntRange(min=10), default=300, help="Calls per target, one by one.")
 @click.option("--callers", type=click.IntRange(min=1), default=8, help="Callers at a time for calls per second.")
 @click.option("--top-k", type=click.IntRange(1, 1000), default=10)
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Also write the numbers here.")
-def main(index: Path | None, num_clips: int, num_calls: int, callers: int, top_k: int, json_file: Path | None) -> None:
+def main(
+    index: Path | None, num_clips: int, kind: str, num_calls: int, callers: int, top_k: int, json_file: Path | None
+) -> None:
     """Measures search through gRPC, and the encoding of texts."""
     with tempfile.TemporaryDirectory() as scratch:
-        encoder = random_encoder(Path(scratch)) if index is None else encoder_of(index)
+        encoder = random_encoder(Path(scratch), kind) if index is None else encoder_of(index)
         # First: FAISS, when it trains an index, changes the number of threads that torch takes.
         rates = {batch: texts_per_second(encoder, batch) for batch in TEXT_BATCHES}
         folder = index or random_index(Path(scratch), encoder, num_clips)
         opened = Index.open(folder, is_checked=False)
         with serving(folder) as address:
-            speeds = {target: measure(address, target, num_calls, callers, top_k) for target in TARGETS}
+            speeds = {target: measure(address, target, num_calls, callers, top_k) for target in TARGETS[opened.kind]}
     show(opened, speeds, rates, callers)
     if json_file is not None:
         numbers = {target: {**speed.percentiles(), "calls/s": speed.calls_per_s} for target, speed in speeds.items()}
-        content = {"clips": opened.num_clips, "targets": numbers, "texts/s": {str(b): r for b, r in rates.items()}}
+        content = {
+            "clips": opened.num_clips,
+            "targets": numbers,
+            "moments over clips": moments_over_clips(speeds),
+            "texts/s": {str(b): r for b, r in rates.items()},
+        }
         json_file.write_text(json.dumps(content, indent=1))
 
 
@@ -98,9 +109,9 @@ def encoder_of(index: Path) -> Encoder:
     return load_encoder(settings.model, num_frames=settings.num_frames)
 
 
-def random_encoder(folder: Path) -> Encoder:
+def random_encoder(folder: Path, kind: str) -> Encoder:
     """A random model of henasy-tiny's size, kept in the folder `model`."""
-    save_checkpoint(folder / "model", random_checkpoint("tiny", "henasy", seed=0))
+    save_checkpoint(folder / "model", random_checkpoint("tiny", kind, seed=0))
     return load_encoder(folder / "model")
 
 
@@ -128,15 +139,15 @@ def random_index(folder: Path, encoder: Encoder, num_clips: int) -> Path:
 def random_rows(settings: IndexSettings, num_clips: int, rng: np.random.Generator) -> ClipRows:
     """Clips whose vectors and patches say nothing."""
     entities = settings.num_entities
-    patches = (num_clips, settings.num_frames, settings.num_patches)
+    patches = (num_clips, settings.num_frames, settings.num_patches) if entities else (num_clips, 0, 0)
     return ClipRows(
         clip_rows=np.arange(num_clips),
         spans=np.stack([np.arange(num_clips), np.arange(num_clips) + 2], axis=1).astype(np.float64),
         clip=unit(rng.standard_normal((num_clips, settings.width), np.float32)),
         entities=unit(rng.standard_normal((num_clips, entities, settings.width), np.float32)),
         is_valid=np.ones((num_clips, entities), np.bool_),
-        patch_share=np.full((num_clips, entities), 1 / entities, np.float32),
-        assignment=rng.integers(0, entities, patches, np.uint8),
+        patch_share=np.full((num_clips, entities), 1 / max(1, entities), np.float32),
+        assignment=rng.integers(0, max(1, entities), patches, np.uint8),
     )
 
 
@@ -219,6 +230,12 @@ def texts_per_second(encoder: Encoder, batch: int, seconds: float = 2.0) -> floa
     return max(rates)
 
 
+def moments_over_clips(speeds: dict[str, TargetSpeed]) -> dict[str, float]:
+    """How many times a clip query's time a query for moments takes, by percentile."""
+    moments, clips = speeds["MOMENTS"].percentiles(), speeds["CLIPS"].percentiles()
+    return {name: moments[f"total {name}"] / clips[f"total {name}"] for name in ("p50", "p99")}
+
+
 def show(index: Index, speeds: dict[str, TargetSpeed], rates: dict[int, float], callers: int) -> None:
     """Prints both tables."""
     parts = ("total", "encode", "nearest", "neither")
@@ -233,6 +250,8 @@ def show(index: Index, speeds: dict[str, TargetSpeed], rates: dict[int, float], 
     console.print(table)
     size = f"{index.num_clips:,} clips, {index.num_valid_entities:,} entities"
     console.print(f"p50 / p99 in milliseconds; {size}; calls one by one", style="dim")
+    ratio = moments_over_clips(speeds)
+    console.print(f"moments take {ratio['p50']:.2f} (p50) and {ratio['p99']:.2f} (p99) times as long as clips")
     for batch, rate in rates.items():
         console.print(f"{rate:,.0f} texts/s at batch {batch}")
 
