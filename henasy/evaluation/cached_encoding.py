@@ -16,16 +16,19 @@ import torch
 from numpy.typing import NDArray
 
 from henasy.checkpoint.encoder import Encoder
-from henasy.evaluation.embed import Described, SpanArrays, flat_frames, gather_spans
-from henasy.evaluation.embedding_cache import Arrays, Key, load_entry, store_entry
+from henasy.evaluation.embed import Described, flat_frames, gather_spans
+from henasy.evaluation.embedding_cache import Arrays, load_entry, store_entry
 from henasy.evaluation.frame_rules import FrameSelector, Span
+from henasy.evaluation.kept_arrays import kept_groups, packed
 from henasy.evaluation.span_frames import RefusedSpans, read_spans
 from henasy.evaluation.video_files import VideoFiles
 
 _FORMAT = 1
 """Must change whenever equal keys would mean other arrays."""
 NUM_THIRDS = 3
-_IS_ENCODED, _REFUSED, _TEXTS, _VIEWS = "is_encoded", "refused", "texts", "views"
+_TEXTS, _VIEWS = "texts", "views"
+_GROUP_SPANS = 2048
+"""Clips of a file of the cache, about: what a killed run loses at most."""
 _TEXTS_AT_ONCE = 2048
 """Between two reports of progress; a report for fewer would make more batches than texts of like length fill."""
 _MANY_FRAMES_SPANS = 2
@@ -83,24 +86,31 @@ def encoded_spans(
         is_partial_welcome: whether an entry in which spans are refused will do; otherwise their files are tried again.
         on_progress: called with the number of spans done since the last call.
     """
-    key = span_key(encoder, spans, selector, found) | {"entities": with_entities}
 
-    def compute() -> Arrays:
-        batches = read_spans(spans, dict(found), selector.choose, encoder.num_frames)
+    def compute(group: Sequence[Span]) -> Arrays:
+        batches = read_spans(group, dict(found), selector.choose, encoder.num_frames)
         describe = _describe(encoder, with_entities=with_entities)
-        return _packed(
-            gather_spans(describe, batches, len(spans), on_progress=on_progress), _blank(encoder, len(spans))
-        )
+        gathered = gather_spans(describe, batches, len(group), on_progress=on_progress)
+        return packed(gathered, _blank(encoder, len(group), with_entities=with_entities))
 
-    arrays = _kept(key, compute, is_cached=is_cached, is_partial_welcome=is_partial_welcome)
+    kept_spans = kept_groups(
+        spans,
+        _GROUP_SPANS,
+        lambda group: span_key(encoder, group, selector, found) | {"entities": with_entities},
+        compute,
+        is_cached=is_cached,
+        is_partial_welcome=is_partial_welcome,
+        on_progress=on_progress,
+    )
+    arrays = kept_spans.arrays
     return EncodedSpans(
         clip=arrays["clip"],
         global_clip=arrays["global_clip"],
         entities=arrays["entities"],
         is_valid=arrays["is_valid"],
         assignment=arrays["assignment"],
-        is_encoded=arrays[_IS_ENCODED],
-        refused=_refused(arrays),
+        is_encoded=kept_spans.is_encoded,
+        refused=kept_spans.refused,
     )
 
 
@@ -127,16 +137,22 @@ def encoded_views(
         is_partial_welcome: as for `encoded_spans`.
         on_progress: called with the number of spans done since the last call.
     """
-    key = span_key(encoder, spans, selector, found) | {"clips": num_clips, "thirds": NUM_THIRDS}
 
-    def compute() -> Arrays:
-        batches = read_spans(spans, dict(found), selector.choose, encoder.num_frames, batch_spans=_MANY_FRAMES_SPANS)
-        gathered = gather_spans(_describe_views(encoder, num_clips), batches, len(spans), on_progress=on_progress)
-        blank = np.zeros((len(spans), num_clips * NUM_THIRDS, encoder.width), np.float32)
-        return _packed(gathered, {_VIEWS: blank})
+    def compute(group: Sequence[Span]) -> Arrays:
+        batches = read_spans(group, dict(found), selector.choose, encoder.num_frames, batch_spans=_MANY_FRAMES_SPANS)
+        gathered = gather_spans(_describe_views(encoder, num_clips), batches, len(group), on_progress=on_progress)
+        return packed(gathered, {_VIEWS: np.zeros((len(group), num_clips * NUM_THIRDS, encoder.width), np.float32)})
 
-    arrays = _kept(key, compute, is_cached=is_cached, is_partial_welcome=is_partial_welcome)
-    return EncodedViews(views=arrays[_VIEWS], is_encoded=arrays[_IS_ENCODED], refused=_refused(arrays))
+    kept_spans = kept_groups(
+        spans,
+        _GROUP_SPANS // (num_clips * NUM_THIRDS),
+        lambda group: span_key(encoder, group, selector, found) | {"clips": num_clips, "thirds": NUM_THIRDS},
+        compute,
+        is_cached=is_cached,
+        is_partial_welcome=is_partial_welcome,
+        on_progress=on_progress,
+    )
+    return EncodedViews(views=kept_spans.arrays[_VIEWS], is_encoded=kept_spans.is_encoded, refused=kept_spans.refused)
 
 
 def encoded_texts(
@@ -156,16 +172,15 @@ def encoded_texts(
     """
     distinct = list(dict.fromkeys(texts))
     key = encoder_key(encoder) | {"texts": digest(distinct)}
-
-    def compute() -> Arrays:
-        vectors = np.zeros((len(distinct), encoder.width), np.float32)
+    arrays = load_entry(key) if is_cached else None
+    if arrays is None:
+        arrays = {_TEXTS: np.zeros((len(distinct), encoder.width), np.float32)}
         for first in range(0, len(distinct), _TEXTS_AT_ONCE):
             part = distinct[first : first + _TEXTS_AT_ONCE]
-            vectors[first : first + len(part)] = encoder.encode_texts(part, is_normalised=False)
+            arrays[_TEXTS][first : first + len(part)] = encoder.encode_texts(part, is_normalised=False)
             on_progress(len(part))
-        return {_TEXTS: vectors}
-
-    arrays = _kept(key, compute, is_cached=is_cached, is_partial_welcome=True)
+        if is_cached:
+            store_entry(key, arrays)
     row_of = {text: row for row, text in enumerate(distinct)}
     vectors: NDArray[np.float32] = arrays[_TEXTS][[row_of[text] for text in texts]]
     return vectors
@@ -223,34 +238,14 @@ def _describe_views(encoder: Encoder, num_clips: int) -> Callable[[NDArray[np.ui
     return describe
 
 
-def _kept(key: Key, compute: Callable[[], Arrays], *, is_cached: bool, is_partial_welcome: bool) -> Arrays:
-    """The arrays of a key, computed if the cache has none that will do."""
-    arrays = load_entry(key) if is_cached else None
-    if arrays is None or (not is_partial_welcome and not arrays[_IS_ENCODED].all()):
-        arrays = compute()
-        if is_cached:
-            store_entry(key, arrays)
-    return arrays
-
-
-def _blank(encoder: Encoder, count: int) -> Arrays:
+def _blank(encoder: Encoder, count: int, *, with_entities: bool) -> Arrays:
     vectors = np.zeros((count, encoder.width), np.float32)
+    entities = encoder.num_entities if with_entities else 0
+    patches = (encoder.num_frames, encoder.grid[0] * encoder.grid[1]) if entities else (0, 0)
     return {
         "clip": vectors,
         "global_clip": vectors,
-        "entities": np.zeros((count, 0, encoder.width), np.float32),
-        "is_valid": np.zeros((count, 0), np.bool_),
-        "assignment": np.zeros((count, 0, 0), np.uint8),
+        "entities": np.zeros((count, entities, encoder.width), np.float32),
+        "is_valid": np.zeros((count, entities), np.bool_),
+        "assignment": np.zeros((count, *patches), np.uint8),
     }
-
-
-def _packed(found: SpanArrays, blank: Arrays) -> Arrays:
-    """What was found, with blank arrays for what was not, as the cache keeps it."""
-    refused = json.dumps([(part.rows.tolist(), part.reason) for part in found.refused]).encode()
-    flags = {_IS_ENCODED: found.is_described, _REFUSED: np.frombuffer(refused, np.uint8)}
-    return blank | found.values | flags
-
-
-def _refused(arrays: Arrays) -> tuple[RefusedSpans, ...]:
-    listed = json.loads(arrays[_REFUSED].tobytes())
-    return tuple(RefusedSpans(np.array(rows, np.int64), reason) for rows, reason in listed)

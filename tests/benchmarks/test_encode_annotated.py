@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -198,6 +199,55 @@ def test_refused_spans_are_kept_for_runs_that_allow_them(
         assert not encoded.clip[6].any()
         assert "1 spans cannot be read" in str(encoded.facts["refused"])
     assert reads == [7, 7], "tried again where they are not allowed, taken from the cache where they are"
+
+
+@pytest.fixture
+def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cached_encoding, "_GROUP_SPANS", 1)
+
+
+@pytest.mark.usefixtures("small_groups")
+def test_a_killed_run_loses_one_group_at_most(
+    source: VideoSource, small_archive: Path, reads: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spans = [clip.span for clip in read_rendered_clips(small_archive)][::-3]
+    sizes = list(Counter(span.video_id for span in spans).values())
+    assert len(sizes) > 2
+    read_spans = cached_encoding.read_spans
+
+    def killed(group: Any, *arguments: Any) -> Any:
+        if group[0].video_id == spans[-1].video_id:
+            raise KeyboardInterrupt
+        return read_spans(group, *arguments)
+
+    with monkeypatch.context() as context:
+        context.setattr(cached_encoding, "read_spans", killed)
+        with pytest.raises(KeyboardInterrupt):
+            encode_annotated(spans, TEXTS, EGO4D_FRAMES, source, "f00", with_entities=True)
+    assert reads == sizes[:-1]
+    reads.clear()
+    resumed = encode_annotated(spans, TEXTS, EGO4D_FRAMES, source, "f00", with_entities=True)
+    assert reads == sizes[-1:]
+    monkeypatch.setattr(cached_encoding, "_GROUP_SPANS", 1000)
+    at_once = encode_annotated(spans, TEXTS, EGO4D_FRAMES, source, "f00", with_entities=True)
+    assert at_once.facts == resumed.facts
+    for name in ("clip", "global_clip", "entities", "is_valid", "assignment", "texts"):
+        np.testing.assert_allclose(getattr(resumed, name), getattr(at_once, name), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.usefixtures("small_groups")
+def test_a_group_without_a_readable_span_fits_the_others(
+    source: VideoSource, small_archive: Path, random_checkpoint: Path
+) -> None:
+    spans = [clip.span for clip in read_rendered_clips(small_archive)][::-3]
+    gone = spans[0].video_id
+    (source.videos / f"{gone}.mp4").unlink()
+    encoded = encode_annotated(
+        spans, TEXTS, EGO4D_FRAMES, replace(source, is_allowing_missing=True), "f00", with_entities=True
+    )
+    assert encoded.is_encoded.tolist() == [span.video_id != gone for span in spans]
+    assert encoded.entities.shape == (len(spans), load_encoder(random_checkpoint).num_entities, 24)
+    assert f"no file of video {gone}" in str(encoded.facts["refused"])
 
 
 def test_nothing_that_can_be_read_is_an_error_even_if_missing_is_allowed(source: VideoSource) -> None:
