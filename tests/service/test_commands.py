@@ -170,6 +170,20 @@ def test_a_decoder_that_dies_is_told_in_one_line(
     assert result.stderr == f"henasy-search: {video}: the decoding process was killed by SIGSEGV\n"
 
 
+def test_moments_are_shown_with_their_clips(index: Path, tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    result = run("open the drawer", "--index", index, "--target", "moments", "--json", "--picture", pictures)
+    hits = json.loads(result.output)["results"][0]["hits"]
+    assert [hit["rank"] for hit in hits] == list(range(1, len(hits) + 1))
+    for hit in hits:
+        assert hit["span"]["start_s"] < hit["span"]["end_s"] <= 4.0
+        assert all(clip["span"]["end_s"] > hit["span"]["start_s"] for clip in hit["clips"])
+    assert len(list(pictures.glob("*.png"))) == len(hits) > 0
+    table = run("open the drawer", "--index", index, "--target", "moments").output
+    assert "best clip" in table
+    assert f"{hits[0]['span']['start_s']:.2f}-{hits[0]['span']['end_s']:.2f} s" in table
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

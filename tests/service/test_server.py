@@ -23,6 +23,10 @@ REQUESTS = (
     SearchRequest(queries=("mug", "a knife 🔪"), target=Target.ENTITIES, top_k=3, is_explained=True),
     SearchRequest(queries=("hand",), target=Target.VIDEOS, min_score=-0.5),
     SearchRequest(queries=("hand",), max_hits_per_video=2, top_k=7),
+    SearchRequest(queries=("open drawer", "mug"), target=Target.MOMENTS, top_k=5, is_explained=True),
+    SearchRequest(
+        queries=("hand",), target=Target.MOMENTS, max_hits_per_video=2, filters=Filters(video_ids=("video1", "video2"))
+    ),
     SearchRequest(queries=("pan",), target=Target.ENTITIES, has_overlapping=True, top_k=50),
     SearchRequest(queries=("open the drawer", "mug"), wording=Wording.BARE),
     SearchRequest(queries=("open the drawer", "mug"), wording=Wording.BOTH),
@@ -53,6 +57,15 @@ def test_answers_equal_the_engines(client: HenasyClient, engine: Engine, request
 def test_search_takes_a_text_and_returns_hits(client: HenasyClient, engine: Engine) -> None:
     expected = engine.search(SearchRequest(queries=("open drawer",), target=Target.ENTITIES, top_k=4))
     assert client.search("open drawer", target="entities", top_k=4) == expected.results[0].hits
+
+
+def test_a_clip_of_a_moment_can_be_explained(client: HenasyClient) -> None:
+    for hit in client.search("open drawer", target="moments", top_k=3):
+        assert hit.clips
+        for clip in hit.clips:
+            evidence = client.explain("open drawer", hit.video.video_id, clip.span.start_s)
+            assert evidence.span == clip.span
+            assert evidence.explanation.clip_score == pytest.approx(clip.score, abs=1e-6)
 
 
 def test_only_the_text_is_required(stub: Stub, engine: Engine) -> None:
