@@ -19,7 +19,8 @@ class Candidate:
     label: str
     """What it is: a narration, a video with times."""
     similarity: float
-    is_right: bool
+    is_right: bool | None
+    """None where nobody judged."""
     span: Span | None = None
     """The clip to show; None where there is none."""
 

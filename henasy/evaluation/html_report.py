@@ -147,6 +147,6 @@ def _figure(item: QueryItem, candidate: Candidate, pictures: dict[Wanted, ItemPi
             f'<i class="key" style="background: rgb{colour}"></i>{html.escape(met.phrase)} {met.similarity:.2f}'
             for met, colour in zip(picture.met, COLOURS, strict=False)
         )
-    verdict = "right" if candidate.is_right else "wrong"
+    verdict = "" if candidate.is_right is None else "right" if candidate.is_right else "wrong"
     caption = f"{html.escape(candidate.label)} <b>{candidate.similarity:.3f}</b> {verdict}{keys}"
     return f'<figure class="{verdict}">{image}<figcaption>{caption}</figcaption></figure>'

@@ -76,6 +76,6 @@ def _candidate(hit: FoundSpan, grade: int | None, rank: int) -> Candidate:
     return Candidate(
         label=f"hit {rank}: {hit.path} {hit.start_s:.1f}-{hit.end_s:.1f} s, {judged}",
         similarity=hit.score,
-        is_right=bool(grade),
+        is_right=None if grade is None else grade > 0,
         span=Span(hit.video_id, hit.start_s, hit.end_s),
     )

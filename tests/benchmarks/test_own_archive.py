@@ -92,6 +92,9 @@ def test_without_a_command_rendered_scenes_are_scored(
     assert RENDERED_HEADING in result.output
     assert set(json.loads(out.read_text())) == {"AP", "Judged@10", "facts"}
     assert page.read_text().count("data:image/jpeg") > 10
+    # Only relevant pieces are known of rendered scenes, so that nothing is known to be wrong.
+    assert 'class="right"' in page.read_text()
+    assert 'class="wrong"' not in page.read_text()
 
 
 def test_a_ranking_that_was_kept_scores_as_its_index(run_script: Any, own: RenderedOwn, tmp_path: Path) -> None:
