@@ -1,7 +1,7 @@
 """Moments of an index: where in which videos, from the stored vectors alone.
 
 A small selection is scanned whole. Otherwise the best clips lead to their neighbourhoods, and only those are read:
-about twice as many as there are moments wanted, each as wide as its moment needs.
+a few more than there are moments wanted, each as wide as its moment needs.
 
 n clips of a stretch, E entities, D width.
 """
@@ -17,19 +17,18 @@ from numpy.typing import NDArray
 from henasy.index.nearest import cosines
 from henasy.index.reader import Index
 from henasy.index.select import Selection
-from henasy.search.moments import MomentRule, clip_evidence, find_moment_at, find_moments, landmarks
+from henasy.search.moments import MomentRule, are_landmarks, clip_evidence, find_moment_at, find_moments
 
 SCAN_MAX_CLIPS = 16_384
 """Selections up to this size, four and a half hours at a clip a second, are scanned whole."""
-_FIRST_REACH = 96
+_FIRST_REACH = 64
 """Clips read on each side of a candidate at first; doubled while its moment comes near the edge."""
 _EDGE = 8
 """A moment that ends fewer clips than this from the edge of what was read may go on beyond it."""
-_STRETCHES_PER_HIT = 2
-_SPARE_HITS = 3
-"""As if so many more were wanted: the best clip's moment need not be the best moment."""
-_CANDIDATES_PER_HIT = (8, 32, 128)
-"""Clips looked at for each wanted moment: more when the first lead to the same moments."""
+_SPARE_HITS = 6
+"""So many more stretches are read than hits are wanted: the best clip's moment need not be the best moment."""
+_CANDIDATES_PER_STRETCH = (4, 16, 64)
+"""Best clips asked for: more when the first lead to the same moments."""
 _ENTITY_BLOCK = 1_024
 
 
@@ -131,10 +130,9 @@ class MomentSearch:
     def _led_to(self, wanted: MomentsWanted) -> list[FoundMoment]:
         """The moments around the best clips."""
         found: dict[int, list[FoundMoment]] = defaultdict(list)
-        most_per_video = _STRETCHES_PER_HIT * (wanted.max_per_video or wanted.top_k)
-        num_hits = wanted.top_k + _SPARE_HITS
-        num_left = _STRETCHES_PER_HIT * num_hits
-        for row, video_row, start_s, end_s in self._candidates(num_hits):
+        most_per_video = _SPARE_HITS + (wanted.max_per_video or wanted.top_k)
+        num_left = _SPARE_HITS + wanted.top_k
+        for row, video_row, start_s, end_s in self._candidates(num_left):
             known = found[video_row]
             if len(known) >= most_per_video or any(one.start_s < end_s and start_s < one.end_s for one in known):
                 continue
@@ -146,19 +144,19 @@ class MomentSearch:
                 break
         return [moment for known in found.values() for moment in known]
 
-    def _candidates(self, num_hits: int) -> Iterator[tuple[int, int, float, float]]:
+    def _candidates(self, num_stretches: int) -> Iterator[tuple[int, int, float, float]]:
         """Clips, best first: row, row of its video, start and end."""
         num_seen = 0
-        for factor in _CANDIDATES_PER_HIT:
+        for factor in _CANDIDATES_PER_STRETCH:
             self._proceed()
-            ranked = self._index.search_clips(self._query[None], factor * num_hits, self._selection).rows[0]
+            ranked = self._index.search_clips(self._query[None], factor * num_stretches, self._selection).rows[0]
             rows = ranked[ranked >= 0][num_seen:]
             clips = self._index.clips(rows)
             yield from zip(
                 rows.tolist(), clips.video_row.tolist(), clips.start_s.tolist(), clips.end_s.tolist(), strict=True
             )
             num_seen += len(rows)
-            if num_seen < factor * num_hits:
+            if num_seen < factor * num_stretches:
                 return
 
     def _around(self, row: int, video_row: int) -> FoundMoment:
@@ -186,7 +184,7 @@ class MomentSearch:
                 first, stop = np.searchsorted(self._selection.rows, (span.start, span.stop))
                 rows = self._selection.rows[first:stop]
             clips = self._index.clips(rows)
-            marks = rows[landmarks((clips.start_s + clips.end_s) / 2)]
+            marks = rows[are_landmarks((clips.start_s + clips.end_s) / 2)]
             self._videos[video_row] = _Video(rows, clips.start_s, clips.end_s, marks)
         return self._videos[video_row]
 

@@ -23,7 +23,7 @@ _STEADY = (0.15, 0.7, 0.15)
 """Weights of a clip and its neighbours while a moment grows: one odd clip does not end a long action."""
 _SPARE_SEEDS = 6
 _FIRST_REACH = 128
-_NUM_LANDMARKS = 64
+_NUM_LANDMARKS = 32
 _SHORTEST_SHARE = 0.25
 """No moment is shorter than this share of a clip: nothing measured could tell."""
 
@@ -210,22 +210,21 @@ def _checked(
     centres_s = (checked["starts_s"] + checked["ends_s"]) / 2
     if not (np.diff(centres_s) > 0).all():
         raise InputError("starts_s", "clips must be in the order of time, each once")
-    is_landmark = np.zeros(len(centres_s), np.bool_)
-    is_landmark[landmarks(centres_s)] = True
     unit = None if vectors is None else _unit(vectors, len(centres_s))
-    return _Clips(**checked, centres_s=centres_s, vectors=unit, is_landmark=is_landmark)
+    return _Clips(**checked, centres_s=centres_s, vectors=unit, is_landmark=are_landmarks(centres_s))
 
 
-def landmarks(centres_s: NDArray[np.float64]) -> NDArray[np.int64]:
-    """At most 64 clips evenly over the time of a video, by which the background of any moment in it is judged.
+def are_landmarks(centres_s: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(N,) at most 32 clips evenly over the time of a video, by which the background of any moment in it is judged.
 
     Args:
         centres_s: (N,) middles of its clips, ascending.
     """
-    if not len(centres_s):
-        return np.zeros(0, np.int64)
-    times_s = np.linspace(centres_s[0], centres_s[-1], _NUM_LANDMARKS)
-    return np.unique(np.searchsorted(centres_s, times_s).clip(0, len(centres_s) - 1))
+    is_landmark = np.zeros(len(centres_s), np.bool_)
+    if len(centres_s):
+        times_s = np.linspace(centres_s[0], centres_s[-1], _NUM_LANDMARKS)
+        is_landmark[np.searchsorted(centres_s, times_s).clip(0, len(centres_s) - 1)] = True
+    return is_landmark
 
 
 def _unit(vectors: NDArray[np.float32], num_clips: int) -> NDArray[np.float32]:
@@ -243,8 +242,10 @@ def _span_around(clips: _Clips, peak: int, rule: MomentRule) -> tuple[float, flo
     reach = _FIRST_REACH
     while True:
         first, stop = max(0, peak - reach), min(len(clips.scores), peak + reach + 1)
-        rows = np.union1d(np.arange(first, stop), np.flatnonzero(clips.is_landmark))
-        stretch = clips.take(rows)
+        is_read = clips.is_landmark.copy()
+        is_read[first:stop] = True
+        rows = np.flatnonzero(is_read)
+        stretch = clips if len(rows) == len(is_read) else clips.take(rows)
         run = _run_around(stretch, int(np.searchsorted(rows, peak)), rule)
         is_cut_before = first > 0 and rows[run.first] <= first
         is_cut_after = stop < len(clips.scores) and rows[run.last] >= stop - 1

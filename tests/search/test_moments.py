@@ -75,7 +75,7 @@ def plain_moments(
 ) -> tuple[list[list[float]], list[float]]:
     """The rule in loops over Python lists, whole video at a time."""
     n, centres = len(scores), spans.mean(axis=1)
-    times = [centres[0] + (centres[-1] - centres[0]) * k / 63 for k in range(64)]
+    times = [centres[0] + (centres[-1] - centres[0]) * k / 31 for k in range(32)]
     marks = {min([i for i in range(n) if centres[i] >= time - 1e-9] or [n - 1]) for time in times}
     units = None if vectors is None else vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
