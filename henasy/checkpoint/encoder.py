@@ -247,7 +247,7 @@ class Encoder:
 
     @torch.inference_mode()
     def encode_text_tokens(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
-        """Of each text its tokens (L, D) in the joint space, not normalised; the last, the end token, is its embedding.
+        """Of each text its tokens (L, D) in the joint space, not normalised; the last is its embedding in CLIP's tower.
 
         The start token, which has seen nothing, is left out; so is what is beyond `max_text_tokens`.
 

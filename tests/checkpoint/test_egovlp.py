@@ -264,6 +264,15 @@ def test_import_refuses_code(model: Egovlp, tmp_path: Path) -> None:
     assert not trace.exists()
 
 
+def test_without_transformers_the_error_names_the_extra(
+    model: Egovlp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = own_file(model, tmp_path / "a.pth")
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(ConfigError, match=r"pip install 'henasy\[egovlp\]'"):
+        import_egovlp(file, **HEAD_OPTIONS)
+
+
 def test_tokenizer_folder_must_fit(model: Egovlp, vocabulary: Path, tmp_path: Path) -> None:
     file = own_file(model, tmp_path / "a.pth")
     with pytest.raises(NotFoundError, match=r"neither tokenizer\.json nor vocab\.txt"):
