@@ -25,7 +25,14 @@ from henasy.evaluation.egomq_run import (
 from henasy.evaluation.encoded import encoder_facts
 from henasy.evaluation.mq_export import FEATURES, export_for_vsgn
 from henasy.evaluation.mq_features import FeatureSet, encode_clips, load_clip_features
-from henasy.evaluation.mq_head import MomentHead, load_moment_head, predict, require_same, trained_head
+from henasy.evaluation.mq_head import (
+    MomentHead,
+    load_moment_head,
+    predict,
+    require_same,
+    trained_head,
+    with_steps,
+)
 from henasy.evaluation.mq_predictions import PredictionFile, write_prediction_files
 from henasy.evaluation.mq_search import search_classes
 from henasy.evaluation.report import file_digest
@@ -33,7 +40,28 @@ from henasy.evaluation.result import BenchmarkResult
 from henasy.evaluation.run_report import draw_in_clips
 from henasy.evaluation.source import RenderedSource, SourceOptions, VideoSource, choose_source
 from henasy.heads.files import has_head
+from henasy.heads.proposal_training import ProposalTraining
+from henasy.training.config import TrainConfig
 
+RENDERED_TRAINING = ProposalTraining(
+    crop=256,
+    hidden=64,
+    num_levels=7,
+    noise=1.0,
+    train=TrainConfig(
+        num_steps=300,
+        batch_size=8,
+        learning_rate=2e-3,
+        min_learning_rate_ratio=0.02,
+        num_warmup_steps=40,
+        weight_decay=0.05,
+        beta2=0.99,
+        log_every=50,
+        evaluate_every=0,
+        checkpoint_every=300,
+    ),
+)
+"""For a few hundred moments and a minute."""
 _LISTED = 20
 Facts = dict[str, object]
 Report = Callable[[str], None]
@@ -55,6 +83,8 @@ class MqOptions:
     """Where to write features for VSGN."""
     save_predictions: Path | None = None
     """Folder for our own predictions."""
+    num_steps: int | None = None
+    """Steps of training, if not the default."""
     is_searching: bool = False
     """Whether to ask the moment search too; on rendered scenes it always is."""
 
@@ -179,11 +209,13 @@ def _head(task: _Task, train: EgoMq | None) -> tuple[MomentHead, Facts]:
     # Without a class file the training split may have classes that validation lacks.
     classes = task.annotations.classes or tuple(sorted({*train.labels, *task.annotations.labels}))
     learnt = _split(task, train, task.maker.rule)
+    settings = RENDERED_TRAINING if task.maker.is_rendered else ProposalTraining()
     head = trained_head(
         train,
         learnt.features.by_clip,
         classes,
         task.maker.space,
+        settings if task.mq.num_steps is None else with_steps(settings, task.mq.num_steps),
         folder=task.mq.head,
         device=task.device,
         report=task.report,
@@ -251,6 +283,9 @@ def _refuse_beside(option: str, options: SourceOptions, mq: MqOptions) -> None:
     given = {name: getattr(options, name) for name in ("videos", "model", "archive")}
     if option == "--predictions":
         given |= {name: getattr(mq, name) for name in ("head", "features", "export", "save_predictions")}
+        given["steps"] = mq.num_steps
+    if mq.is_searching:
+        given["zero_shot"] = True
     idle = [name for name, value in given.items() if value is not None]
     if idle:
         raise InputError(option, f"cannot be used together with --{idle[0].replace('_', '-')}")

@@ -49,11 +49,11 @@ def trained_head(
     features: Mapping[str, ClipFeatures],
     classes: tuple[str, ...],
     space: str,
+    settings: ProposalTraining,
     *,
     folder: Path | None,
     device: torch.device,
     report: Callable[[str], None],
-    settings: ProposalTraining | None = None,
 ) -> MomentHead:
     """The head that these clips, features and settings give: read where it was kept, trained otherwise.
 
@@ -62,12 +62,11 @@ def trained_head(
         features: of its clips; those without are not learnt from.
         classes: in the order of the head's outputs.
         space: what made the features.
+        settings: how to train.
         folder: where to keep it; None for the cache, under a digest of everything it is learnt from.
         device: where to train.
         report: takes lines of progress.
-        settings: how to train; None for the default.
     """
-    settings = settings or ProposalTraining()
     windows = [
         labelled(features[clip.clip_uid], part)
         for clip, part in zip(annotations.clips, annotations.per_clip(classes), strict=True)
@@ -180,6 +179,12 @@ def labelled(clip: ClipFeatures, moments: tuple[Floats, NDArray[np.int64]]) -> L
     spans = clip.steps(spans_s)
     has_length = spans[:, 1] > spans[:, 0]
     return LabelledFeatures(clip.features, spans[has_length], labels[has_length])
+
+
+def with_steps(settings: ProposalTraining, num_steps: int) -> ProposalTraining:
+    """The same settings for another number of optimiser steps."""
+    every = min(settings.train.checkpoint_every, num_steps)
+    return replace(settings, train=replace(settings.train, num_steps=num_steps, checkpoint_every=every))
 
 
 def _fitting(settings: ProposalTraining, windows: Sequence[LabelledFeatures]) -> ProposalTraining:

@@ -35,6 +35,9 @@ class ProposalConfig:
     kernel: int = 5
     """Reach of the depthwise convolution of a block, odd."""
     dropout: float = 0.1
+    """Share of values dropped in training, of the features too."""
+    noise: float = 0.5
+    """Spread of what is added to features in training, in their own spreads; few moments are easily learnt by heart."""
 
     def __post_init__(self) -> None:
         for name in ("width", "num_classes", "hidden", "num_levels"):
@@ -44,6 +47,8 @@ class ProposalConfig:
             raise ConfigError(f"kernel is {self.kernel!r}; it must be odd")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout is {self.dropout!r}; it must be in [0, 1)")
+        if not 0 <= self.noise < 100:
+            raise ConfigError(f"noise is {self.noise!r}; it must be in [0, 100)")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as stored beside the weights."""
@@ -85,7 +90,9 @@ class ProposalHead(nn.Module):
         hidden = config.hidden
         self.register_buffer("mean", torch.zeros(config.width))
         self.register_buffer("scale", torch.ones(config.width))
-        self.project = nn.Sequential(nn.Linear(config.width, hidden), nn.LayerNorm(hidden), nn.GELU())
+        self.project = nn.Sequential(
+            nn.Dropout(config.dropout), nn.Linear(config.width, hidden), nn.LayerNorm(hidden), nn.GELU()
+        )
         self.stem = nn.ModuleList(ConvBlock(config, stride=1) for _ in range(2))
         self.pyramid = nn.ModuleList(ConvBlock(config, stride=2) for _ in range(config.num_levels - 1))
         self.classify = _tower(hidden, config.num_classes)
@@ -110,7 +117,7 @@ class ProposalHead(nn.Module):
             is_real: (B, L) which are no padding.
         """
         features, is_real = self._padded(features, is_real)
-        hidden = self.project((features - self.mean) / self.scale).transpose(1, 2) * is_real[:, None]
+        hidden = self.project(self._standardised(features)).transpose(1, 2) * is_real[:, None]
         for block in self.stem:
             hidden = block(hidden, is_real)
         logits, spans, real, parts = [], [], [], []
@@ -124,6 +131,10 @@ class ProposalHead(nn.Module):
             real.append(is_real)
         positions = Positions(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
         return ProposalOutput(torch.cat(logits, 1), torch.cat(spans, 1), torch.cat(real, 1), positions)
+
+    def _standardised(self, features: Tensor) -> Tensor:
+        standard = (features - self.mean) / self.scale
+        return standard + self.config.noise * torch.randn_like(standard) if self.training else standard
 
     def _spans(self, hidden: Tensor, at: Positions) -> Tensor:
         """(B, n, 2) of one level."""

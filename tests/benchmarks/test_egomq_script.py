@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from henasy.checkpoint.encoder import load_encoder
-from henasy.evaluation import mq_head
+from henasy.evaluation import egomq_encoded
 from henasy.evaluation.dense import RateRule
 from henasy.evaluation.egomq import load_egomq
 from henasy.evaluation.rendered_spans import SpanLayout, write_span_layout
@@ -22,7 +22,9 @@ from henasy.video.clips import ClipBatch, read_clips
 def layout(small_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SpanLayout:
     """The archive as both splits; training takes a moment."""
     train = TrainConfig(num_steps=3, batch_size=2, log_every=3)
-    monkeypatch.setattr(mq_head, "ProposalTraining", lambda: ProposalTraining(hidden=8, num_levels=3, train=train))
+    monkeypatch.setattr(
+        egomq_encoded, "ProposalTraining", lambda: ProposalTraining(hidden=8, num_levels=3, train=train)
+    )
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return write_span_layout(small_archive, small_archive, tmp_path)
 

@@ -12,7 +12,7 @@ import torch
 from click.testing import CliRunner
 
 from henasy.errors import CheckpointError, InputError, NotFoundError, SpaceMismatchError
-from henasy.evaluation import mq_head
+from henasy.evaluation import egomq_encoded
 from henasy.evaluation.egomq import load_egomq
 from henasy.evaluation.egomq_encoded import MqOptions, run
 from henasy.evaluation.egomq_run import gain_facts, load_annotations
@@ -45,7 +45,7 @@ SHORT = ProposalTraining(
 @pytest.fixture(autouse=True)
 def _short_training(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     """The real training, only shorter, and once for all tests: they find the head in a cache of their own."""
-    monkeypatch.setattr(mq_head, "ProposalTraining", lambda: SHORT)
+    monkeypatch.setattr(egomq_encoded, "ProposalTraining", lambda: SHORT)
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
 
 
@@ -229,6 +229,10 @@ def test_options_without_effect_are_refused(tmp_path: Path) -> None:
         run(options(None), MqOptions(predictions=tmp_path), lambda _: None)
     with pytest.raises(InputError, match="cannot be used together with --save-predictions"):
         run(options(tmp_path), MqOptions(predictions=tmp_path, save_predictions=tmp_path), lambda _: None)
+    with pytest.raises(InputError, match="cannot be used together with --steps"):
+        run(options(tmp_path), MqOptions(predictions=tmp_path, num_steps=3), lambda _: None)
+    with pytest.raises(InputError, match="--features: cannot be used together with --zero-shot"):
+        run(options(tmp_path), MqOptions(features=tmp_path, is_searching=True), lambda _: None)
     with pytest.raises(InputError, match="--features: cannot be used together with --model"):
         run(options(tmp_path, model="m"), MqOptions(features=tmp_path), lambda _: None)
 
