@@ -10,6 +10,7 @@ from henasy.errors import ConfigError
 from henasy.model.build import build
 from henasy.model.config import (
     DecoderConfig,
+    DistilbertConfig,
     DualConfig,
     HenasyConfig,
     LocalConfig,
@@ -21,17 +22,41 @@ from henasy.model.config import (
     config_to_dict,
     tiny,
     tiny_dual,
+    with_frames,
+)
+
+EGOVLP = DualConfig(
+    vision=VisionConfig(activation="gelu", has_patch_bias=True, has_first_norm=False), text=DistilbertConfig()
 )
 
 
-@pytest.mark.parametrize("config", [tiny(), tiny_dual(), base(), base_768()])
+@pytest.mark.parametrize("config", [tiny(), tiny_dual(), base(), base_768(), EGOVLP, HenasyConfig(dual=EGOVLP)])
 def test_round_trip_through_json(config: DualConfig | HenasyConfig) -> None:
     assert config_from_dict(json.loads(json.dumps(config_to_dict(config)))) == config
+
+
+def test_later_settings_leave_older_configs_as_they_were_stored() -> None:
+    """The name of a space is a hash of what is stored."""
+    assert set(config_to_dict(DualConfig())["vision"]) == {
+        *("image_px", "patch_px", "width", "depth", "heads", "num_frames", "mlp_ratio")
+    }
+    assert "tower" not in config_to_dict(DualConfig())["text"]
+    assert config_to_dict(EGOVLP)["text"]["tower"] == "distilbert"
+
+
+def test_with_frames_changes_nothing_else() -> None:
+    for config in (base(), tiny_dual()):
+        other = with_frames(config, 16)
+        assert config_to_dict(other) != config_to_dict(config)
+        assert with_frames(other, 4) == config
 
 
 @pytest.mark.parametrize(
     ("section", "values", "message"),
     [
+        (VisionConfig, {"activation": "relu"}, r"VisionConfig.activation is 'relu'; allowed: quick_gelu, gelu"),
+        (DistilbertConfig, {"tower": "bert"}, r"DistilbertConfig.tower is 'bert'; allowed: distilbert"),
+        (DistilbertConfig, {"heads": 5}, r"DistilbertConfig.heads is 5; allowed: a divisor of the width 768"),
         (VisionConfig, {"patch_px": 15}, r"VisionConfig.patch_px is 15; allowed: a divisor of image_px 224"),
         (VisionConfig, {"heads": 7}, r"VisionConfig.heads is 7; allowed: a divisor of the width 768"),
         (VisionConfig, {"depth": 0}, r"VisionConfig.depth is 0; allowed: a number above 0"),
