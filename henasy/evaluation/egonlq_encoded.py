@@ -28,12 +28,14 @@ from henasy.training.config import TrainConfig
 RENDERED_TRAINING = VslNetTraining(
     num_positions=300,
     hidden=64,
+    num_heads=2,
+    least_cut=60,
     train=TrainConfig(
         num_steps=300,
         batch_size=32,
-        learning_rate=1e-3,
+        learning_rate=2e-3,
         min_learning_rate_ratio=0.02,
-        num_warmup_steps=40,
+        num_warmup_steps=30,
         log_every=50,
         evaluate_every=0,
         checkpoint_every=300,

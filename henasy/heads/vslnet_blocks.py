@@ -51,11 +51,11 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor, is_real: Tensor) -> Tensor:
         """(B, L, H) to (B, L, H)."""
         batch, length, hidden = x.shape
-        qkv = self.qkv(self.dropout(self.norm(x)))
+        qkv = self.qkv(self.norm(x))
         q, k, v = qkv.view(batch, length, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
         seen = F.scaled_dot_product_attention(q, k, v, attn_mask=is_real[:, None, None, :])
         x = x + self.dropout(seen.transpose(1, 2).reshape(batch, length, hidden))
-        out: Tensor = x + self.dropout(self.out(self.dropout(self.out_norm(x))))
+        out: Tensor = x + self.dropout(self.out(self.out_norm(x)))
         return out
 
 

@@ -54,6 +54,8 @@ class VslNetTraining:
     """Positions of a clip."""
     hidden: int = 128
     """Width of the head."""
+    num_heads: int = 8
+    """Of its attention."""
     highlight_weight: float = 5.0
     """Of the highlight in the loss."""
     least_cut: int | None = None
@@ -217,6 +219,7 @@ def _fresh_head(lessons: Sequence[Lesson], settings: VslNetTraining) -> VslNet:
         video_width=next(iter(clips.values())).shape[1],
         text_width=texts[0].shape[1],
         hidden=settings.hidden,
+        num_heads=settings.num_heads,
         num_positions=settings.num_positions,
     )
     head = VslNet(config)
