@@ -49,7 +49,7 @@ def main(json_path: Path | None, report_path: Path | None, no_cache: bool, **giv
     options = SourceOptions(**given, features=None, similarity="cosine", is_cached=not no_cache)
     progress = Console(stderr=True)
     with reported_errors():
-        results = run(options, MqOptions(**own), lambda line: progress.print(line, highlight=False))
+        results = run(options, MqOptions(**own), lambda line: progress.print(line, highlight=False, soft_wrap=True))
         for result in results.values():
             show_result(result, None)
         if json_path is not None:
