@@ -22,6 +22,8 @@ _MAX_ROUNDS = 4
 _STEADY = (0.15, 0.7, 0.15)
 """Weights of a clip and its neighbours while a moment grows: one odd clip does not end a long action."""
 _SPARE_SEEDS = 6
+_NUM_BEST = 3
+"""Clips that score a moment: so many see an action of two seconds, and one alone would rank luck."""
 _FIRST_REACH = 128
 _NUM_LANDMARKS = 32
 _SHORTEST_SHARE = 0.25
@@ -34,7 +36,7 @@ class Moments(NamedTuple):
     spans: NDArray[np.float64]
     """(M, 2) start and end in seconds."""
     scores: NDArray[np.float64]
-    """(M,) half the score of the best clip, half the mean over the moment."""
+    """(M,) the mean score of the three best clips under each."""
     peaks: NDArray[np.int64]
     """(M,) the best clip of each, counted as the scores are."""
 
@@ -47,10 +49,10 @@ class MomentRule:
     """At most so many are found."""
     max_iou: float = 0.0
     """A span that overlaps a better one by more (intersection over union) is left out; 0 gives disjoint spans."""
-    level: float = 0.7
+    level: float = 0.65
     """Where a moment ends between its background (0) and its own height (1). Above a half: a clip that a moment half
     covers has an embedding of unit length too, and is nearer to the moment than half way."""
-    likeness: float = 0.5
+    likeness: float = 0.7
     """Weight of how much a clip resembles the moment; the rest is the text's. Counts only where vectors are given."""
     context_s: float = 90.0
     """How far around a moment its background is looked at."""
@@ -180,16 +182,14 @@ def find_moment_at(
 
 def _ranked(clips: _Clips, spans: list[tuple[float, float]], peaks: list[int], most: int) -> Moments:
     """The best of the moments that were found; equal ones in the order in which they were."""
-    scores = np.array([_score(clips, span, peak) for span, peak in zip(spans, peaks, strict=True)], np.float64)
+    scores = np.array([_score(clips, span) for span in spans], np.float64)
     order = np.argsort(-scores, kind="stable")[:most]
     return Moments(np.array(spans, np.float64).reshape(-1, 2)[order], scores[order], np.array(peaks, np.int64)[order])
 
 
-def _score(clips: _Clips, span: tuple[float, float], peak: int) -> float:
-    # A long action's clips say the same many times: its best one alone would rank luck.
-    covered_s = np.minimum(clips.ends_s, span[1]) - np.maximum(clips.starts_s, span[0])
-    weights = np.maximum(covered_s, 0)
-    return float(clips.scores[peak] + weights @ clips.scores / weights.sum()) / 2
+def _score(clips: _Clips, span: tuple[float, float]) -> float:
+    under = clips.scores[(clips.ends_s > span[0]) & (clips.starts_s < span[1])]
+    return float(np.sort(under)[-_NUM_BEST:].mean())
 
 
 def _checked(
