@@ -22,8 +22,8 @@ _MAX_ROUNDS = 4
 _STEADY = (0.15, 0.7, 0.15)
 """Weights of a clip and its neighbours while a moment grows: one odd clip does not end a long action."""
 _SPARE_SEEDS = 6
-_NUM_BEST = 3
-"""Clips that score a moment: so many see an action of two seconds, and one alone would rank luck."""
+_NUM_BEST = 2
+"""Clips that score a moment: one alone would rank luck, and more would miss short actions."""
 _FIRST_REACH = 128
 _NUM_LANDMARKS = 32
 _SHORTEST_SHARE = 0.25
@@ -36,7 +36,7 @@ class Moments(NamedTuple):
     spans: NDArray[np.float64]
     """(M, 2) start and end in seconds."""
     scores: NDArray[np.float64]
-    """(M,) the mean score of the three best clips under each."""
+    """(M,) the mean score of the two best clips under each."""
     peaks: NDArray[np.int64]
     """(M,) the best clip of each, counted as the scores are."""
 
@@ -49,7 +49,7 @@ class MomentRule:
     """At most so many are found."""
     max_iou: float = 0.0
     """A span that overlaps a better one by more (intersection over union) is left out; 0 gives disjoint spans."""
-    level: float = 0.65
+    level: float = 0.7
     """Where a moment ends between its background (0) and its own height (1). Above a half: a clip that a moment half
     covers has an embedding of unit length too, and is nearer to the moment than half way."""
     likeness: float = 0.7
