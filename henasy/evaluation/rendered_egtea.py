@@ -13,7 +13,7 @@ from henasy.evaluation.rendered_archives import TEST_ARCHIVE, cached_archive
 from henasy.evaluation.report import write_text
 from henasy.evaluation.source import AnnotatedVideos
 
-MAX_CLIPS = 80
+MAX_CLIPS = 60
 """Each is encoded in 30 views: more would take longer than a look at the benchmark is worth."""
 
 
