@@ -36,7 +36,7 @@ class Moments(NamedTuple):
     spans: NDArray[np.float64]
     """(M, 2) start and end in seconds."""
     scores: NDArray[np.float64]
-    """(M,) the mean score of the two best clips under each."""
+    """(M,) the mean score of the two best clips that have their middle in it, or of its one clip."""
     peaks: NDArray[np.int64]
     """(M,) the best clip of each, counted as the scores are."""
 
@@ -182,14 +182,16 @@ def find_moment_at(
 
 def _ranked(clips: _Clips, spans: list[tuple[float, float]], peaks: list[int], most: int) -> Moments:
     """The best of the moments that were found; equal ones in the order in which they were."""
-    scores = np.array([_score(clips, span) for span in spans], np.float64)
+    scores = np.array([_score(clips, span, peak) for span, peak in zip(spans, peaks, strict=True)], np.float64)
     order = np.argsort(-scores, kind="stable")[:most]
     return Moments(np.array(spans, np.float64).reshape(-1, 2)[order], scores[order], np.array(peaks, np.int64)[order])
 
 
-def _score(clips: _Clips, span: tuple[float, float]) -> float:
-    under = clips.scores[(clips.ends_s > span[0]) & (clips.starts_s < span[1])]
-    return float(np.sort(under)[-_NUM_BEST:].mean())
+def _score(clips: _Clips, span: tuple[float, float], peak: int) -> float:
+    # Clips that only reach into the span may owe their scores to a better moment beside it.
+    is_inside = (clips.centres_s > span[0]) & (clips.centres_s < span[1])
+    is_inside[peak] = True
+    return float(np.sort(clips.scores[is_inside])[-_NUM_BEST:].mean())
 
 
 def _checked(

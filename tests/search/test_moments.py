@@ -137,8 +137,8 @@ def plain_moments(
         is_open[peak] = False
         kept.append((start, end, peak))
     ranked = []
-    for start, end, _ in kept:
-        best = sorted((scores[i] for i in range(n) if spans[i, 1] > start and spans[i, 0] < end), reverse=True)[:2]
+    for start, end, peak in kept:
+        best = sorted((scores[i] for i in range(n) if start < centres[i] < end or i == peak), reverse=True)[:2]
         ranked.append((sum(best) / len(best), [start, end]))
     ranked.sort(key=lambda one: -one[0])
     ranked = ranked[: rule.max_moments]
