@@ -22,8 +22,6 @@ _MAX_ROUNDS = 4
 _STEADY = (0.15, 0.7, 0.15)
 """Weights of a clip and its neighbours while a moment grows: one odd clip does not end a long action."""
 _SPARE_SEEDS = 6
-_NUM_BEST = 2
-"""Clips that score a moment: one alone would rank luck, and more would miss short actions."""
 _FIRST_REACH = 128
 _NUM_LANDMARKS = 32
 _SHORTEST_SHARE = 0.25
@@ -36,7 +34,7 @@ class Moments(NamedTuple):
     spans: NDArray[np.float64]
     """(M, 2) start and end in seconds."""
     scores: NDArray[np.float64]
-    """(M,) the mean score of the two best clips that have their middle in it, or of its one clip."""
+    """(M,) the mean score over the moment, every clip by how much of its time the moment has."""
     peaks: NDArray[np.int64]
     """(M,) the best clip of each, counted as the scores are."""
 
@@ -52,7 +50,7 @@ class MomentRule:
     level: float = 0.7
     """Where a moment ends between its background (0) and its own height (1). Above a half: a clip that a moment half
     covers has an embedding of unit length too, and is nearer to the moment than half way."""
-    likeness: float = 0.7
+    likeness: float = 0.5
     """Weight of how much a clip resembles the moment; the rest is the text's. Counts only where vectors are given."""
     context_s: float = 90.0
     """How far around a moment its background is looked at."""
@@ -182,16 +180,16 @@ def find_moment_at(
 
 def _ranked(clips: _Clips, spans: list[tuple[float, float]], peaks: list[int], most: int) -> Moments:
     """The best of the moments that were found; equal ones in the order in which they were."""
-    scores = np.array([_score(clips, span, peak) for span, peak in zip(spans, peaks, strict=True)], np.float64)
+    scores = np.array([_score(clips, span) for span in spans], np.float64)
     order = np.argsort(-scores, kind="stable")[:most]
     return Moments(np.array(spans, np.float64).reshape(-1, 2)[order], scores[order], np.array(peaks, np.int64)[order])
 
 
-def _score(clips: _Clips, span: tuple[float, float], peak: int) -> float:
-    # Clips that only reach into the span may owe their scores to a better moment beside it.
-    is_inside = (clips.centres_s > span[0]) & (clips.centres_s < span[1])
-    is_inside[peak] = True
-    return float(np.sort(clips.scores[is_inside])[-_NUM_BEST:].mean())
+def _score(clips: _Clips, span: tuple[float, float]) -> float:
+    # A long action's clips say the same many times: its best one alone would rank luck.
+    covered_s = np.minimum(clips.ends_s, span[1]) - np.maximum(clips.starts_s, span[0])
+    weights = np.maximum(covered_s, 0)
+    return float(weights @ clips.scores / weights.sum())
 
 
 def _checked(

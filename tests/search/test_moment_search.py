@@ -111,8 +111,8 @@ def test_planted_moments_come_first_with_ends_between_clips(engine: Engine) -> N
     hits = ask(engine, top_k=4)
     expected = [
         ("video0", (40.0, 47.5)),
-        ("video1", (100.3, 104.1)),
         ("video1", (200.0, 260.0)),
+        ("video1", (100.3, 104.1)),
         ("video3", (15.0, 21.0)),
     ]
     assert [hit.video.video_id for hit in hits] == [video for video, _ in expected]
@@ -130,8 +130,9 @@ def test_hits_carry_the_clips_under_them_and_a_score_made_of_them(engine: Engine
         assert [clip.span for clip in hit.clips] == [tuple(span) for span in spans[under]]
         np.testing.assert_allclose([clip.score for clip in hit.clips], scores[under], atol=1e-6)
         assert hit.best_clip == tuple(spans[under][np.argmax(scores[under])])
-        is_inside = (spans.mean(axis=1) > hit.span.start_s) & (spans.mean(axis=1) < hit.span.end_s)
-        assert hit.score == pytest.approx(np.sort(evidence[is_inside])[-2:].mean(), abs=1e-3)
+        seconds = np.minimum(spans[:, 1], hit.span.end_s) - np.maximum(spans[:, 0], hit.span.start_s)
+        mean = np.average(evidence[under], weights=seconds[under])
+        assert hit.score == pytest.approx(mean, abs=1e-3)
 
 
 def test_a_scan_is_find_moments_on_each_video(engine: Engine) -> None:
@@ -199,7 +200,7 @@ def test_only_neighbourhoods_of_the_best_clips_are_read(engine: Engine, monkeypa
     assert len(read) <= (1 + 6) + 4
     # The stretch of the minute-long action was doubled until it was seen whole.
     read.clear()
-    long = ask(engine, top_k=3)[2]
+    long = ask(engine, top_k=3)[1]
     np.testing.assert_allclose(long.span, (200.0, 260.0), atol=0.5)
     assert max(read) > 32 + 60
 

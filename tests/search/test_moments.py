@@ -49,10 +49,12 @@ def test_two_actions_are_two_moments_worked_out_by_hand() -> None:
     spans = clips(60)
     shares = np.maximum(covered(spans, [(10.0, 14.0)]), 0.8 * covered(spans, [(30.0, 33.0)]))
     moments = found(spans, shares, rule=MomentRule(level=0.5, max_moments=2))
-    # Clips that start at 10..12 are full of the first, those at 30 and 31 of the second; at 29 and 32 it is half.
+    # Clips at 10..12 are full, those at 9 and 13 half; their means by seconds under the moment are worked out below.
     np.testing.assert_allclose(moments.spans, [(10.0, 14.0), (30.0, 33.0)], atol=1e-9)
     assert moments.peaks.tolist() == [10, 30]
-    np.testing.assert_allclose(moments.scores, [1.0, 0.8])
+    first = (0.5 * 1 + 2 + 2 + 2 + 0.5 * 1) / 8
+    second = 0.8 * (0.5 * 1 + 2 + 2 + 0.5 * 1) / 6
+    np.testing.assert_allclose(moments.scores, [first, second])
 
 
 def test_a_long_action_that_flickers_is_one_moment_when_its_clips_look_alike() -> None:
@@ -137,9 +139,10 @@ def plain_moments(
         is_open[peak] = False
         kept.append((start, end, peak))
     ranked = []
-    for start, end, peak in kept:
-        best = sorted((scores[i] for i in range(n) if start < centres[i] < end or i == peak), reverse=True)[:2]
-        ranked.append((sum(best) / len(best), [start, end]))
+    for start, end, _ in kept:
+        seconds = [max(0.0, min(spans[i, 1], end) - max(spans[i, 0], start)) for i in range(n)]
+        mean = sum(s * score for s, score in zip(seconds, scores, strict=True)) / sum(seconds)
+        ranked.append((mean, [start, end]))
     ranked.sort(key=lambda one: -one[0])
     ranked = ranked[: rule.max_moments]
     return [span for _, span in ranked], [score for score, _ in ranked]
@@ -248,7 +251,7 @@ def test_few_clips_and_flat_scores_give_what_there_is() -> None:
     none = found(np.zeros((0, 2)), np.zeros(0))
     assert (none.spans.shape, none.scores.shape, none.peaks.shape) == ((0, 2), (0,), (0,))
     one = found(np.array([[3.0, 4.5]]), np.array([-0.2]), vectors=np.ones((1, 3), np.float32))
-    assert (one.spans.tolist(), one.scores.tolist()) == ([[3.0, 4.5]], [-0.2])
+    assert (one.spans.tolist(), one.scores.tolist()) == ([[3.0, 4.5]], [pytest.approx(-0.2)])
     flat = found(clips(50), np.full(50, 0.3))
     assert (flat.spans.tolist(), flat.scores.tolist()) == ([[0.0, 51.0]], [pytest.approx(0.3)])
     unread = found(clips(50), np.zeros(50), vectors=np.zeros((50, 4), np.float32))
