@@ -10,7 +10,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -24,6 +24,9 @@ from indexer.status import lines_of, read_status, refused_lines
 DEFAULT_FOLDER = ".henasy-index"
 """Name of the index inside the first folder of videos, when --index does not say."""
 EXIT_FAILED, EXIT_USAGE, EXIT_REFUSED, EXIT_INTERRUPTED = 1, 2, 3, 130
+
+_EXPECTED = (HenasyError, OSError, KeyboardInterrupt, click.Abort)
+"""Errors that get a message instead of a traceback."""
 
 _VIDEOS = click.argument("videos", nargs=-1, required=True, type=click.Path(path_type=Path))
 _INDEX = click.option("--index", type=click.Path(path_type=Path), required=True, help="Folder of the index.")
@@ -90,27 +93,28 @@ def build_command(
     from indexer.model import describe_model
     from indexer.ray_workers import RayConfig, RayWorkers
 
-    target = index or default_index(videos)
-    rows = None if metadata is None else read_metadata(metadata)
-    if Path(model).is_dir():
-        # Later commands find the checkpoint wherever they are called from.
-        model = str(Path(model).resolve())
-    described = describe_model(
-        model, clip_s=clip_s, stride_s=stride_s, num_frames=frames, decoder=decoder, is_full_hash=is_full_hash
-    )
-    request = BuildRequest(
-        videos=videos,
-        index=target,
-        settings=described.settings,
-        metadata=rows,
-        is_retrying=is_retrying,
-    )
-    if described.training.is_random or (described.training.is_rendered_only and not are_rendered(videos)):
-        _warn(f"{model}: {described.training.warning()}", is_json=is_json)
-    config = RayConfig(address, workers, device, stall_s)
-    with _progress(is_json) as progress, RayWorkers(config, described.settings, described.load) as pool:
-        outcome = build(request, pool, progress)
-    _tell(request, outcome, is_json=is_json)
+    with _last_event(is_json=is_json):
+        target = index or default_index(videos)
+        rows = None if metadata is None else read_metadata(metadata)
+        if Path(model).is_dir():
+            # Later commands find the checkpoint wherever they are called from.
+            model = str(Path(model).resolve())
+        described = describe_model(
+            model, clip_s=clip_s, stride_s=stride_s, num_frames=frames, decoder=decoder, is_full_hash=is_full_hash
+        )
+        request = BuildRequest(
+            videos=videos,
+            index=target,
+            settings=described.settings,
+            metadata=rows,
+            is_retrying=is_retrying,
+        )
+        if described.training.is_random or (described.training.is_rendered_only and not are_rendered(videos)):
+            _warn(f"{model}: {described.training.warning()}", is_json=is_json)
+        config = RayConfig(address, workers, device, stall_s)
+        with _progress(is_json) as progress, RayWorkers(config, described.settings, described.load) as pool:
+            outcome = build(request, pool, progress)
+        _tell(request, outcome, is_json=is_json)
     sys.exit(EXIT_REFUSED if outcome.refused else 0)
 
 
@@ -196,22 +200,41 @@ def run(command: Callable[[], Any]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (InputError, ConfigError) as error:
-        return _fail(str(error), EXIT_USAGE)
-    except HenasyError as error:
-        return _fail(str(error), EXIT_FAILED)
-    except OSError as error:
-        return _fail(_explain(error), EXIT_FAILED)
-    except (KeyboardInterrupt, click.Abort):
-        return _fail("interrupted; the same command goes on from here", EXIT_INTERRUPTED)
+    except _EXPECTED as error:
+        failure = _failure(error)
+        click.echo(f"henasy-index: {failure.message}", err=True)
+        return failure.code
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else EXIT_FAILED
     return 0
 
 
-def _fail(message: str, code: int) -> int:
-    click.echo(f"henasy-index: {message}", err=True)
-    return code
+class _Failure(NamedTuple):
+    """What is said of an error, and the exit code."""
+
+    message: str
+    code: int
+
+
+def _failure(error: BaseException) -> _Failure:
+    if isinstance(error, InputError | ConfigError):
+        return _Failure(str(error), EXIT_USAGE)
+    if isinstance(error, OSError):
+        return _Failure(_explain(error), EXIT_FAILED)
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        return _Failure("interrupted; the same command goes on from here", EXIT_INTERRUPTED)
+    return _Failure(str(error), EXIT_FAILED)
+
+
+@contextlib.contextmanager
+def _last_event(*, is_json: bool) -> Iterator[None]:
+    """Ends the events of a failing command with what went wrong; the error goes on."""
+    try:
+        yield
+    except _EXPECTED as error:
+        if is_json:
+            JsonProgress().write("error", message=_failure(error).message)
+        raise
 
 
 def _explain(error: OSError) -> str:

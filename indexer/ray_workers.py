@@ -54,6 +54,7 @@ _MAX_FRAME_BYTES = 320 * 570 * 3
 """The largest frame that leaves a decoder, 16:9 with a short side of 320 px."""
 _TOKEN_HINT = "; a cluster that asks for a token (`ray start` sets one up) needs RAY_AUTH_MODE=token here too"
 """Ray's own message does not say why it was turned away."""
+_OVERLOAD_HINT = "; the machine may be overloaded; run the same command again"
 _POLL_S = 0.5
 _BATCH_CLIPS = {"cpu": 16, "cuda": 64}
 
@@ -164,20 +165,25 @@ class RayWorkers:
             return
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         quiet = {"log_to_driver": False, "logging_level": "error"}
-        try:
-            if self._address is not None:
-                ray.init(address=self._address, **quiet)
-            else:
-                ray.init(
+        if self._address is not None:
+            try:
+                _init_ray(1, address=self._address, **quiet)
+            except Exception as error:
+                raise ConfigError(
+                    f"address {self._address}: Ray does not start: {_sentence(error)}{_TOKEN_HINT}"
+                ) from error
+        else:
+            try:
+                _init_ray(
+                    _ATTEMPTS,
                     address="local",
                     num_cpus=self._num_decoders,
                     include_dashboard=False,
                     object_store_memory=self._store_bytes(),
                     **quiet,
                 )
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            hint = "" if self._address is None else _TOKEN_HINT
-            raise ConfigError(f"address {self._address or 'local'}: Ray does not start: {error}{hint}") from error
+            except Exception as error:
+                raise HenasyError(f"Ray did not start on this machine: {_sentence(error)}{_OVERLOAD_HINT}") from error
         self._has_begun_ray = True
 
     def _store_bytes(self) -> int:
@@ -314,6 +320,27 @@ class _EncoderActor:
         if isinstance(batch, RefusedClips):
             return batch
         return encode_batch(self._encoder, batch, self._settings, first)
+
+
+def _init_ray(attempts: int, **options: Any) -> None:
+    """Starts or joins Ray; a failed attempt leaves nothing running.
+
+    Raises:
+        Exception: as Ray raises it. A node that is up too late is a bare `Exception`, so no narrower class will do.
+    """
+    for attempts_left in reversed(range(attempts)):
+        try:
+            ray.init(**options)
+            return
+        except Exception:
+            ray.shutdown()
+            if not attempts_left:
+                raise
+
+
+def _sentence(error: Exception) -> str:
+    """Ray's message, ready to be continued."""
+    return str(error).strip().rstrip(".")
 
 
 def _last_line(error: Exception) -> str:

@@ -191,6 +191,18 @@ def test_mistakes_are_named_without_a_traceback(
     assert "Traceback" not in err
 
 
+def test_a_failing_build_ends_its_events_with_the_error(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with IndexWriter(tmp_path / "i", SETTINGS):
+        assert call("build", videos, "--index", tmp_path / "i", "--json") == 1
+    out, err = capsys.readouterr()
+    last = json.loads(out.splitlines()[-1])
+    assert last["event"] == "error"
+    assert "another writer holds the index" in last["message"]
+    assert err == f"henasy-index: {last['message']}\n"
+
+
 def test_read_only_folder_asks_for_another_place(videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     videos.chmod(0o555)
     try:
