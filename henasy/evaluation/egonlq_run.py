@@ -65,7 +65,7 @@ def scored_result(
     is_rendered: bool,
     source: VideoSource | None = None,
 ) -> BenchmarkResult:
-    """The result of predictions, over the questions that they answer.
+    """The result of predictions, over the questions with a text that they answer; answers to others are ignored.
 
     Args:
         made: how the answers were made: one of the keys of the JSON file.
@@ -78,18 +78,21 @@ def scored_result(
     Raises:
         InputError: not one question is answered.
     """
-    scored = [query for clip in annotations.clips for query in clip.queries if query.key in predictions]
+    asked = annotations.queries
+    scored = [query for query in asked if query.key in predictions]
     if not scored:
         raise InputError("videos", f"not one question of {annotations.path} could be answered")
     scores = nlq_scores([predictions[query.key] for query in scored], answers_of(scored))
-    num_asked = len(annotations.queries)
     facts = {**facts, "annotations sha256": file_digest(annotations.path)}
-    facts["scored"] = f"{len(scored)} of {num_asked} questions"
+    facts["scored"] = f"{len(scored)} of {len(asked)} questions"
+    if unasked := sorted(predictions.keys() - {query.key for query in asked}):
+        shown = ", ".join(str(tuple(key)) for key in unasked[:3])
+        facts["ignored"] = f"{len(unasked)} answers to questions without text, the first {shown}"
     if annotations.num_untexted:
         facts["without text"] = f"{annotations.num_untexted} questions: not asked, as in the reference"
     if scores.num_points:
         facts["instants"] = f"{scores.num_points} answers end where they start: counted, though nothing overlaps them"
-    is_published = len(scored) >= num_asked and questions_digest(annotations) == PUBLISHED_QUESTIONS
+    is_published = len(scored) == len(asked) and questions_digest(annotations) == PUBLISHED_QUESTIONS
     places = {clip.clip_uid: Span(clip.video_uid, clip.start_s, clip.end_s) for clip in annotations.clips}
     title = _TITLES[made] if is_published else f"{_TITLES[made]}; not the whole published validation set"
     return BenchmarkResult(

@@ -163,6 +163,27 @@ def test_predictions_must_answer_every_question_or_say_so(task: Path, tmp_path: 
     assert score_file(task, file, is_allowing_missing=True).facts["scored"] == "5 of 6 questions"
 
 
+def test_an_answer_to_a_question_without_text_replaces_no_missing_one(task: Path, tmp_path: Path) -> None:
+    content = json.loads((task / "nlq_val.json").read_text())
+    content["videos"][0]["clips"][0]["annotations"][0]["language_queries"][1]["query"] = None
+    annotations, file = tmp_path / "nlq_val.json", tmp_path / "predictions.json"
+    annotations.write_text(json.dumps(content))
+    every = [query for clip in load_egonlq(annotations).clips for query in clip.queries]
+    wrong_where_unasked = {
+        query.key: np.array([[query.start_s, query.end_s] if query.text else [0.0, 0.5]]) for query in every
+    }
+    write_nlq_predictions(file, wrong_where_unasked)
+    result = score_file(annotations, file, is_allowing_missing=False)
+    assert set(result.scores.values()) == {1.0}
+    assert result.facts["scored"] == "5 of 5 questions"
+    assert result.facts["ignored"] == "1 answers to questions without text, the first ('val0', 'val0-a', 1)"
+    wrong_where_unasked.pop(every[-1].key)
+    write_nlq_predictions(file, wrong_where_unasked)
+    with pytest.raises(InputError, match="1 of 5 questions have no answer"):
+        score_file(annotations, file, is_allowing_missing=False)
+    assert score_file(annotations, file, is_allowing_missing=True).facts["scored"] == "4 of 5 questions"
+
+
 def test_the_real_set_is_known_and_its_instants_are_counted(shared_dir: Path, tmp_path: Path) -> None:
     folder = shared_dir / "data" / "ego4d"
     loaded = load_egonlq(folder)
