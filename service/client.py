@@ -107,11 +107,15 @@ class HenasyClient:
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
         # gRPC itself may answer such a call when the server is quick.
         if timeout_s <= 0:
-            raise DeadlinePassedError(f"timeout_s: the deadline was {-timeout_s:g} s ago when the call was made")
+            raise DeadlinePassedError(f"timeout_s: {timeout_s:g} s leave no time for an answer; give more than 0")
         try:
             return method(message, timeout=timeout_s)
-        except grpc.RpcError as error:
-            raise error_of(error) from error
+        except grpc.RpcError as failed:
+            error = error_of(failed)
+            if isinstance(error, DeadlinePassedError):
+                # The server knows when the deadline is, not what the caller gave.
+                error = DeadlinePassedError(f"no answer within {timeout_s:g} s: {error}")
+            raise error from failed
 
 
 def _target(target: Target | str) -> Target:

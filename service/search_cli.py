@@ -15,6 +15,7 @@ from henasy.search.request import DEFAULT_TOP_K, SearchRequest, Target
 from henasy.text.wording import Wording
 from service.client import DEFAULT_TIMEOUT_S, HenasyClient
 from service.show import print_table, to_json
+from service.status import ServiceError
 
 DEFAULT_SERVER = "127.0.0.1:50051"
 
@@ -51,7 +52,13 @@ class _Where:
 @click.option("--json", "is_json", is_flag=True, help="JSON on standard output instead of a table.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Write a PNG per hit into this folder.")
 @click.option("--videos", type=click.Path(path_type=Path), help="For --picture: where the videos lie here.")
-@click.option("--timeout", default=DEFAULT_TIMEOUT_S, help="Seconds that a server may take.")
+@click.option(
+    "--timeout",
+    default=DEFAULT_TIMEOUT_S,
+    type=click.FloatRange(min=0, min_open=True),
+    help="Seconds that a server may take.",
+)
+@click.version_option(package_name="henasy", message="%(version)s")
 def main(
     queries: tuple[str, ...],
     server: str,
@@ -136,7 +143,14 @@ def _ask(request: SearchRequest, where: _Where) -> SearchAnswer:
     if where.index is not None:
         return _engine(where.index, where.model)(request)
     with HenasyClient(where.server, timeout_s=where.timeout_s) as client:
-        return client.answer(request)
+        try:
+            return client.answer(request)
+        except ServiceError as error:
+            # A call that reached a server has its id.
+            if error.code != "UNAVAILABLE" or error.request_id:
+                raise
+            message = f"no henasy-serve answers at {where.server}; start one with henasy-serve --index DIR"
+            raise ServiceError(message, code=error.code) from error
 
 
 def _engine(folder: Path, model: str | None) -> Callable[[SearchRequest], SearchAnswer]:

@@ -23,6 +23,7 @@ _DEFAULTS = ServerConfig()
 @click.option("--threads", default=_DEFAULTS.num_threads, type=click.IntRange(1, 1024), help="Calls at a time.")
 @click.option("--grace", default=_DEFAULTS.grace_s, type=click.FloatRange(0.1, 3600), help="Seconds to finish calls.")
 @click.option("--no-check", is_flag=True, help="Compare sizes only, not the checksums of all files.")
+@click.version_option(package_name="henasy", message="%(version)s")
 def main(
     index_folder: Path, model: str | None, host: str, port: int, device: str, threads: int, grace: float, no_check: bool
 ) -> None:
@@ -30,7 +31,7 @@ def main(
 
     A newer generation of the index is taken up without a restart. SIGTERM and Ctrl-C finish the calls that have begun.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    _log_to_stderr()
     config = ServerConfig(host=host, port=port, num_threads=threads, grace_s=grace)
     try:
         live = _open(index_folder, model, device, is_checked=not no_check)
@@ -43,6 +44,13 @@ def main(
         sys.stdout.flush()
         name = wait_for_signal()
         click.echo(f"henasy-serve: {name}, finishing the calls that have begun", err=True)
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # Of others only warnings: faiss tells of each faster build that it tries and does not find.
+    for package in ("henasy", "service"):
+        logging.getLogger(package).setLevel(logging.INFO)
 
 
 def _open(folder: Path, model: str | None, device: str, *, is_checked: bool) -> LiveEngine:

@@ -33,7 +33,9 @@ def print_table(console: Console, result: QueryResult) -> None:
     """One line per hit; below them, what each phrase met in the hits that were explained."""
     has_entities = any(hit.entity is not None for hit in result.hits)
     has_clips = any(hit.clips for hit in result.hits)
-    table = Table(title=escape(f'"{result.query}"'), title_justify="left", box=None)
+    # A tab or a line break in a title would tear the table apart.
+    query = " ".join(result.query.split())
+    table = Table(title=escape(f'"{query}"'), title_justify="left", box=None)
     table.add_column("#", justify="right")
     table.add_column("score", justify="right")
     table.add_column("video", overflow="fold")

@@ -36,6 +36,7 @@ class _Rate(ProgressColumn):
 
 
 @click.group()
+@click.version_option(package_name="henasy", message="%(version)s")
 def main() -> None:
     """The rendered kitchen archive: videos with narrations, boxes and masks."""
 

@@ -49,6 +49,7 @@ def _telling_errors(command: Callable[P, R]) -> Callable[P, R]:
 
 
 @click.group()
+@click.version_option(package_name="henasy", message="%(version)s")
 def main() -> None:
     """Checkpoints: what they are, and where they come from."""
 

@@ -17,6 +17,7 @@ VALIDATION_ARCHIVE = replace(TRAIN_ARCHIVE, seed=3000, num_videos=15, split="tes
 
 
 @click.group()
+@click.version_option(package_name="henasy", message="%(version)s")
 def main() -> None:
     """Trains HENASY."""
 

@@ -9,8 +9,10 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -21,6 +23,9 @@ from spoiled_decoder import set_fate, spoil_decoders
 from henasy.checkpoint.encoder import load_encoder
 from henasy.checkpoint.folder import save_checkpoint
 from henasy.checkpoint.random_weights import random_checkpoint
+from henasy.commands.archive import main as archive_main
+from henasy.commands.model import main as model_main
+from henasy.commands.train import main as train_main
 from henasy.index.rows import ClipRows
 from henasy.index.settings import IndexSettings
 from henasy.index.staging import StagedUnit
@@ -30,6 +35,7 @@ from henasy.video.plan import ClipPlan
 from service.client import HenasyClient
 from service.search_cli import main as search_main
 from service.serve_cli import main as serve_main
+from service.status import DeadlinePassedError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -207,9 +213,42 @@ def test_bad_input_is_told_in_one_line(
 
 def test_a_server_that_is_away_is_told(tmp_path: Path) -> None:
     result = run("mug", "--server", "127.0.0.1:1", "--timeout", 2)
-    assert (result.exit_code, "UNAVAILABLE" in result.output) == (1, True)
+    message = "no henasy-serve answers at 127.0.0.1:1; start one with henasy-serve --index DIR"
+    assert (result.exit_code, result.stderr) == (1, f"henasy-search: {message}\n")
     result = run("mug", "--index", tmp_path)
     assert (result.exit_code, "no index is here" in result.output) == (1, True)
+
+
+def test_timeouts_are_above_zero_and_named(server: tuple[str, subprocess.Popen[str]]) -> None:
+    for timeout in ("0", "-1"):
+        result = run("mug", "--server", server[0], "--timeout", timeout)
+        assert (result.exit_code, "x>0" in result.stderr) == (2, True)
+    with HenasyClient(server[0], timeout_s=1e-6) as client, pytest.raises(DeadlinePassedError, match="within 1e-06 s"):
+        client.search("mug")
+
+
+def test_white_space_in_a_query_leaves_the_table_whole(server: tuple[str, subprocess.Popen[str]]) -> None:
+    result = run("opens\tthe\n drawer", "--server", server[0])
+    assert result.exit_code == 0
+    assert '"opens the drawer"' in result.output
+
+
+@pytest.mark.parametrize("main", [search_main, serve_main, archive_main, model_main, train_main])
+def test_commands_tell_their_version(main: click.Command) -> None:
+    result = CliRunner().invoke(main, ["--version"])
+    assert (result.exit_code, result.output.strip()) == (0, version("henasy"))
+
+
+def test_only_this_projects_loggers_tell_what_they_do() -> None:
+    code = """
+import logging
+from service.serve_cli import _log_to_stderr
+_log_to_stderr()
+for name in ("service.live", "henasy.index", "faiss.loader"):
+    logging.getLogger(name).info("told")
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    assert [line.split()[3] for line in found.stderr.splitlines()] == ["service.live:", "henasy.index:"]
 
 
 def test_errors_of_the_system_are_told_in_one_line(
