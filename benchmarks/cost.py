@@ -108,7 +108,7 @@ def paper_table() -> Table:
         "paper, Table 5", "GFLOPs\nper clip", "M\nparameters", "training\nGB", "inference\nGB", "inference\ns"
     )
     for row in COST_ROWS:
-        table.add_row(row.method, *(f"{value:g}" for value in row.values if value is not None), style="dim")
+        table.add_row(row.method, *(value or "-" for value in row.values), style="dim")
     return table
 
 

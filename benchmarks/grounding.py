@@ -47,7 +47,7 @@ def show(console: Console, result: GroundingResult) -> None:
     for column in table.columns[1:]:
         column.justify, column.no_wrap = "right", True
     for row in result.published:
-        table.add_row(row.method, f"{row.values[0]:.1f}", style="dim")
+        table.add_row(row.method, row.values[0] or "-", style="dim")
     for kind, score in result.rows.items():
         table.add_row(kind, *_cells(score), style="bold")
     console.print(table)

@@ -1,13 +1,12 @@
 """A run as one HTML file that needs no network: table, curves, best and worst queries with their clips."""
 
 import html
-import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from henasy.evaluation.details import COLOURS, Candidate, Details, ItemPicture, QueryItem, Wanted
-from henasy.evaluation.report import write_text
+from henasy.evaluation.report import run_percents, write_text
 from henasy.evaluation.result import BenchmarkResult
 from henasy.evaluation.svg_chart import svg_chart
 
@@ -71,18 +70,14 @@ def _page(heading: str, parts: Iterable[str]) -> str:
 
 
 def _table(result: BenchmarkResult) -> str:
-    rows = [(row.method, row.values, "") for row in result.published]
-    rows.append(("this run", tuple(100 * value for value in result.scores.values()), ' class="run"'))
+    rows = [(row.method, [value or "-" for value in row.values], "") for row in result.published]
+    rows.append(("this run", run_percents(list(result.scores.values()), result.published), ' class="run"'))
     head = "".join(f"<th>{html.escape(name)}</th>" for name in ("method", *result.columns))
     body = "\n".join(
-        f"<tr{style}><td>{html.escape(method)}</td>{''.join(f'<td>{_number(value)}</td>' for value in values)}</tr>"
+        f"<tr{style}><td>{html.escape(method)}</td>{''.join(f'<td>{value}</td>' for value in values)}</tr>"
         for method, values, style in rows
     )
     return f"<table><tr>{head}</tr>\n{body}</table>"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None or math.isnan(value) else f"{value:.1f}"
 
 
 def _facts(result: BenchmarkResult) -> str:

@@ -22,15 +22,25 @@ _BLOCK_BYTES = 1 << 20
 
 
 def score_table(columns: Sequence[str], run: Sequence[float], published: Sequence[PublishedRow] = ()) -> Table:
-    """One row for this run (fractions, shown in percent) under the papers' rows."""
+    """One row for this run (fractions, shown in percent) under the papers' rows, which keep their sources' digits."""
     table = Table()
     table.add_column("method")
     for column in columns:
         table.add_column(column, justify="right")
     for row in published:
-        table.add_row(row.method, *(_percent(value) for value in row.values), style="dim")
-    table.add_row("this run", *(_percent(100 * value) for value in run), style="bold")
+        table.add_row(row.method, *(value or "-" for value in row.values), style="dim")
+    table.add_row("this run", *run_percents(run, published), style="bold")
     return table
+
+
+def run_percents(run: Sequence[float], published: Sequence[PublishedRow]) -> list[str]:
+    """Fractions in percent, with as many decimals as the most exact of the papers' numbers beside them, at least one.
+
+    "-" where there is no number.
+    """
+    texts = [text for row in published for text in row.values if text is not None]
+    decimals = max([len(text.partition(".")[2]) for text in texts] + [1])
+    return ["-" if math.isnan(value) else f"{100 * value:.{decimals}f}" for value in run]
 
 
 def show_result(result: BenchmarkResult, json_path: Path | None) -> None:
@@ -83,7 +93,3 @@ def reported_errors() -> Iterator[None]:
         yield
     except (HenasyError, OSError) as error:
         raise click.ClickException(str(error)) from error
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None or math.isnan(value) else f"{value:.1f}"

@@ -68,7 +68,7 @@ def result_of(scores: dict[str, float]) -> BenchmarkResult:
         columns=tuple(scores),
         scores=scores,
         facts={"model": "M & N", "warning": "<b>"},
-        published=(PublishedRow("Paper", (12.34, None)),),
+        published=(PublishedRow("Paper", ("12.30", None)),),
     )
 
 
@@ -103,8 +103,8 @@ def test_a_report_stands_alone_and_shows_both_ends(tmp_path: Path) -> None:
     assert not parser.open
     assert parser.addresses
     assert all(address.startswith("data:") for address in parser.addresses)
-    assert "<td>12.3</td><td>-</td>" in text
-    assert "<td>50.0</td><td>-</td>" in text
+    assert "<td>12.30</td><td>-</td>" in text
+    assert "<td>50.00</td><td>-</td>" in text
     assert "M &amp; N" in text
     assert "<b></dd>" not in text
     shown = [int(number) for number in re.findall(r"query &lt;(\d+)&gt; <span", text)]
