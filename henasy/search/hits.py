@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from henasy.index.videos import MetadataValue
+from henasy.search.moments import best_clip
 
 
 class Span(NamedTuple):
@@ -143,8 +144,12 @@ class Hit:
 
     @property
     def best_clip(self) -> Span:
-        """The clip that an explanation is about: of a moment the best one, else the hit's own."""
-        return max(self.clips, key=lambda clip: clip.score).span if self.clips else self.span
+        """The clip that an explanation is about: of a moment the best with its middle inside, else the hit's own."""
+        if not self.clips:
+            return self.span
+        starts_s, ends_s = np.array([clip.span for clip in self.clips], np.float64).T
+        scores = np.array([clip.score for clip in self.clips], np.float32)
+        return self.clips[best_clip(starts_s, ends_s, scores, self.span)].span
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from henasy.index.nearest import cosines
 from henasy.index.reader import Index
 from henasy.index.select import Selection
-from henasy.search.moments import MomentRule, are_landmarks, clip_evidence, find_moment_at, find_moments
+from henasy.search.moments import MomentRule, are_landmarks, best_clip, clip_evidence, find_moment_at, find_moments
 
 SCAN_MAX_CLIPS = 16_384
 """Selections up to this size, four and a half hours at a clip a second, are scanned whole."""
@@ -53,11 +53,8 @@ class FoundMoment(NamedTuple):
     """(n,) in the order of time"""
     clip_scores: NDArray[np.float32]
     """(n,) cosines"""
-
-    @property
-    def best_row(self) -> int:
-        """The clip row of the best clip."""
-        return int(self.clip_rows[np.argmax(self.clip_scores)])
+    best_row: int
+    """Row of the clip that stands for the moment."""
 
 
 class _Stretch(NamedTuple):
@@ -209,8 +206,9 @@ class MomentSearch:
 
     def _found(self, stretch: _Stretch, start_s: float, end_s: float, score: float) -> FoundMoment:
         is_under = (stretch.ends_s > start_s) & (stretch.starts_s < end_s)
-        rows = stretch.rows[is_under]
-        return FoundMoment(start_s, end_s, score, self._video_row(int(rows[0])), rows, stretch.scores[is_under])
+        rows, scores = stretch.rows[is_under], stretch.scores[is_under]
+        best = best_clip(stretch.starts_s[is_under], stretch.ends_s[is_under], scores, (start_s, end_s))
+        return FoundMoment(start_s, end_s, score, self._video_row(int(rows[0])), rows, scores, int(rows[best]))
 
     def _video_row(self, row: int) -> int:
         return int(self._index.video_rows(np.array([row]))[0])

@@ -178,6 +178,24 @@ def find_moment_at(
         clip = best
 
 
+def best_clip(
+    starts_s: NDArray[np.float64], ends_s: NDArray[np.float64], scores: NDArray[np.float32], span: tuple[float, float]
+) -> int:
+    """The best of the clips that have their middle in a span; where none has, the one of which most lies in it.
+
+    A clip of which a sliver lies in the span may show what is beside it, and only that.
+
+    Args:
+        starts_s: (n,) of at least one clip; `ends_s` and `scores` alike.
+    """
+    centres_s = (starts_s + ends_s) / 2
+    is_inside = (centres_s >= span[0]) & (centres_s < span[1])
+    if is_inside.any():
+        return int(np.argmax(np.where(is_inside, scores, -np.inf)))
+    shared_s = np.minimum(ends_s, span[1]) - np.maximum(starts_s, span[0])
+    return int(np.argmax(shared_s / (ends_s - starts_s)))
+
+
 def _ranked(clips: _Clips, spans: list[tuple[float, float]], peaks: list[int], most: int) -> Moments:
     """The best of the moments that were found; equal ones in the order in which they were."""
     scores = np.array([_score(clips, span) for span in spans], np.float64)

@@ -129,7 +129,10 @@ def test_hits_carry_the_clips_under_them_and_a_score_made_of_them(engine: Engine
         under = (spans[:, 1] > hit.span.start_s) & (spans[:, 0] < hit.span.end_s)
         assert [clip.span for clip in hit.clips] == [tuple(span) for span in spans[under]]
         np.testing.assert_allclose([clip.score for clip in hit.clips], scores[under], atol=1e-6)
-        assert hit.best_clip == tuple(spans[under][np.argmax(scores[under])])
+        middles = spans.mean(axis=1)
+        inside = under & (middles >= hit.span.start_s) & (middles < hit.span.end_s)
+        if inside.any():
+            assert hit.best_clip == tuple(spans[inside][np.argmax(scores[inside])])
         seconds = np.minimum(spans[:, 1], hit.span.end_s) - np.maximum(spans[:, 0], hit.span.start_s)
         mean = np.average(evidence[under], weights=seconds[under])
         assert hit.score == pytest.approx(mean, abs=1e-3)
@@ -215,7 +218,7 @@ def test_several_queries_answer_as_each_alone(engine: Engine) -> None:
 def test_an_explained_moment_is_explained_by_its_best_clip(engine: Engine) -> None:
     for hit in ask(engine, top_k=3, is_explained=True):
         assert hit.explanation is not None
-        best = max(hit.clips, key=lambda clip: clip.score)
+        best = next(clip for clip in hit.clips if clip.span == hit.best_clip)
         assert hit.explanation.clip_score == pytest.approx(best.score, abs=1e-6)
         evidence = engine.explain(QUERY, hit.video.video_id, hit.best_clip.start_s)
         assert evidence.span == hit.best_clip

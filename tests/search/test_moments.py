@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from henasy.errors import ConfigError, InputError
-from henasy.search.moments import MomentRule, Moments, clip_evidence, find_moment_at, find_moments
+from henasy.search.moments import MomentRule, Moments, best_clip, clip_evidence, find_moment_at, find_moments
 
 HALF = MomentRule(level=0.5)
 Spans = list[tuple[float, float]]
@@ -245,6 +245,18 @@ def test_the_moment_at_a_clip_is_that_of_the_best_clip_uphill() -> None:
         assert one.peaks.tolist() == [peak]
         np.testing.assert_allclose(one.spans[0], span, atol=1e-9)
         assert one.scores[0] == pytest.approx(score)
+
+
+def test_the_best_clip_of_a_moment_is_not_its_neighbours() -> None:
+    """Two moments side by side, the second the better: its clip 4 reaches into the first."""
+    spans = clips(10)
+    scores = np.array([0.1, 0.4, 0.45, 0.5, 0.7, 0.9, 0.9, 0.9, 0.8, 0.1], np.float32)
+    starts_s, ends_s = spans.T
+    assert best_clip(starts_s, ends_s, scores, (1.0, 4.9)) == 3
+    assert best_clip(starts_s, ends_s, scores, (4.9, 10.0)) == 5
+    # Half a second between the middles of two clips of four seconds, most of it in the second.
+    starts_s, ends_s = np.array([0.0, 4.0, 8.0]), np.array([4.0, 8.0, 12.0])
+    assert best_clip(starts_s, ends_s, np.array([0.9, 0.1, 0.2], np.float32), (3.9, 4.4)) == 1
 
 
 def test_few_clips_and_flat_scores_give_what_there_is() -> None:
