@@ -1,7 +1,8 @@
 """Which frames of a video file stand for an annotated span, as the reference evaluators choose them."""
 
+import math
 from collections.abc import Callable
-from itertools import pairwise
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,8 @@ from henasy.video.reference_frames import (
 )
 
 _LAVILA_CHUNK_S = 300
+# How far a chunk's duration may be from the length its name tells: encoders cut between frames.
+_CHUNK_TOLERANCE_S = 1.0
 # A chunk that no video outlasts: the frame numbers of a whole file.
 _WHOLE_S = 10**9
 EGTEA_CLIPS = 10
@@ -66,20 +69,76 @@ def ek100_rule(span: Span, files: VideoFiles, infos: list[VideoInfo], num_frames
 def ego4d_rule(span: Span, files: VideoFiles, infos: list[VideoInfo], num_frames: int) -> tuple[FramePlace, ...]:
     """Ego4D: LaViLa's frames of a span, from a whole file at its own rate or from chunk files at 30 fps.
 
+    A span may run on into the chunks after it; past the end of the last, its last frame stands for the rest.
+
+    Raises:
+        NotFoundError: a chunk that the span needs is missing.
+        InputError: the chunks are not named by the seconds they start at, or one that the span crosses is cut short.
+
     Source: PROTOCOLS section 2.
     """
     if files.chunk_starts_s is None:
         whole = ego4d_chunk_frames(span.start_s, span.end_s, num_frames, chunk_s=_WHOLE_S, fps=infos[0].fps)
         return tuple(FramePlace(0, frame_id) for frame_id in whole.frame_ids)
     starts_s = list(files.chunk_starts_s)
-    chunk_s = min((later - earlier for earlier, later in pairwise(starts_s)), default=_LAVILA_CHUNK_S)
+    chunk_s = _chunk_length_s(files.paths[0].parent, starts_s, [info.duration_s for info in infos])
     frames = ego4d_chunk_frames(span.start_s, span.end_s, num_frames, chunk_s=chunk_s)
     if frames.chunk_start_s not in starts_s:
-        raise NotFoundError(f"{files.paths[0].parent}: no chunk {frames.chunk_start_s} for {span.start_s} s")
-    followers = [start_s for start_s in (frames.chunk_start_s, frames.chunk_start_s + chunk_s) if start_s in starts_s]
-    lengths = [infos[starts_s.index(start_s)].num_frames for start_s in followers]
-    located = locate_in_chunks(frames, lengths, chunk_s=chunk_s)
+        raise _missing_chunk(files, frames.chunk_start_s, span)
+    first = starts_s.index(frames.chunk_start_s)
+    last = _last_chunk_of(span, files, infos, first, max(frames.frame_ids), chunk_s)
+    located = locate_in_chunks(frames, [info.num_frames for info in infos[first : last + 1]], chunk_s=chunk_s)
     return tuple(FramePlace(starts_s.index(frame.chunk_start_s), frame.frame_id) for frame in located)
+
+
+def _chunk_length_s(folder: Path, starts_s: list[int], durations_s: list[float]) -> int:
+    """The length of a video's chunks but the last, which may be shorter: as they last, and all starts its multiples.
+
+    Chunks that are missing make the starts lie further apart, so those alone do not tell it.
+    """
+    longest_s = max(durations_s) if len(starts_s) > 1 else max(durations_s[0], _LAVILA_CHUNK_S)
+    step_s = math.gcd(*starts_s)
+    parts = max(1, round(step_s / longest_s))
+    chunk_s = step_s // parts if step_s else round(longest_s)
+    if step_s % parts or abs(longest_s - chunk_s) > _tolerance_s(chunk_s):
+        raise InputError(
+            "videos",
+            f"{folder}: chunks {', '.join(map(str, starts_s))} last up to {longest_s:g} s, so those are not the seconds"
+            " they start at; chunks by number, as EgoVLP's 0, 1, 2, are not read",
+        )
+    return chunk_s
+
+
+def _last_chunk_of(
+    span: Span, files: VideoFiles, infos: list[VideoInfo], first: int, frame_id: int, chunk_s: int
+) -> int:
+    """The position of the chunk that has a frame counted from the start of chunk `first`, or of the video's last.
+
+    Raises:
+        NotFoundError: a chunk on the way is missing.
+        InputError: one on the way is cut short, so that it does not tell where the next begins.
+    """
+    starts_s = files.chunk_starts_s or ()
+    chunk = first
+    while frame_id >= infos[chunk].num_frames and chunk + 1 < len(infos):
+        if starts_s[chunk + 1] != starts_s[chunk] + chunk_s:
+            raise _missing_chunk(files, starts_s[chunk] + chunk_s, span)
+        lasting_s = infos[chunk].duration_s
+        if abs(lasting_s - chunk_s) > _tolerance_s(chunk_s):
+            raise InputError("videos", f"{files.paths[chunk]}: lasts {lasting_s:g} s, must last {chunk_s} s")
+        frame_id -= infos[chunk].num_frames
+        chunk += 1
+    return chunk
+
+
+def _tolerance_s(chunk_s: int) -> float:
+    return min(_CHUNK_TOLERANCE_S, chunk_s / 20)
+
+
+def _missing_chunk(files: VideoFiles, start_s: int, span: Span) -> NotFoundError:
+    return NotFoundError(
+        f"{files.paths[0].parent}: no chunk {start_s} for the span from {span.start_s:g} to {span.end_s:g} s"
+    )
 
 
 def egtea_rule(span: Span, files: VideoFiles, infos: list[VideoInfo], num_frames: int) -> tuple[FramePlace, ...]:
@@ -107,5 +166,5 @@ def egtea_rule(span: Span, files: VideoFiles, infos: list[VideoInfo], num_frames
 
 
 EK100_FRAMES = FrameSelector("ek100-1", ek100_rule)
-EGO4D_FRAMES = FrameSelector("ego4d-1", ego4d_rule)
+EGO4D_FRAMES = FrameSelector("ego4d-2", ego4d_rule)
 EGTEA_FRAMES = FrameSelector("egtea-1", egtea_rule)

@@ -64,10 +64,18 @@ def read_spans(
         try:
             files = found[video_id]
             infos = [probe(path) for path in files.paths]
-            places = {row: rule(spans[row], files, infos, num_frames) for row in rows}
         except HenasyError as error:
             yield RefusedSpans(np.array(rows), str(error))
             continue
+        places: dict[int, tuple[FramePlace, ...]] = {}
+        refused: dict[str, list[int]] = {}
+        for row in rows:
+            try:
+                places[row] = rule(spans[row], files, infos, num_frames)
+            except HenasyError as error:
+                refused.setdefault(str(error), []).append(row)
+        for reason, refused_rows in refused.items():
+            yield RefusedSpans(np.array(refused_rows), reason)
         yield from _read_video(files, infos, places, batch_spans, decoder)
 
 

@@ -22,6 +22,7 @@ def videos_by_id(folder: Path) -> dict[str, VideoFiles]:
     """Every video below a folder by its id, the file name without its suffix.
 
     A folder named like a video, as in LaViLa's `<uid>.mp4/<second>.mp4`, is one video in chunks.
+    EgoVLP's `<uid>/<number>.mp4` is not read: its files count as videos with the ids 0, 1, ...
 
     Raises:
         NotFoundError: if there is no such folder.
@@ -53,7 +54,12 @@ def missing_videos(wanted: Iterable[str], found: dict[str, VideoFiles]) -> list[
 def _add(videos: dict[str, VideoFiles], files: VideoFiles) -> None:
     known = videos.setdefault(files.video_id, files)
     if known is not files:
-        raise InputError("videos", f"{files.paths[0]} and {known.paths[0]} have the same id {files.video_id!r}")
+        hint = "; chunks must lie in a folder <uid>.mp4, EgoVLP's <uid>/<number>.mp4 is not read"
+        raise InputError(
+            "videos",
+            f"{files.paths[0]} and {known.paths[0]} have the same id {files.video_id!r}"
+            + (hint if files.video_id.isdecimal() else ""),
+        )
 
 
 def _chunked(paths: list[Path]) -> VideoFiles:
@@ -62,4 +68,6 @@ def _chunked(paths: list[Path]) -> VideoFiles:
         raise InputError("videos", f"{unnamed[0]}: a chunk must be named by the second it starts at")
     paths = sorted(paths, key=lambda path: int(path.stem))
     starts_s = tuple(int(path.stem) for path in paths)
+    if len(set(starts_s)) < len(starts_s):
+        raise InputError("videos", f"{paths[0].parent}: two chunks start at the same second")
     return VideoFiles(video_id=paths[0].parent.stem, paths=tuple(paths), chunk_starts_s=starts_s)

@@ -106,22 +106,20 @@ def locate_in_chunks(
 
     Args:
         frames: frame numbers counted from the start of their chunk.
-        chunk_lengths: frames in the chunk itself and, if there is one, in the chunk after it.
+        chunk_lengths: frames in the chunk itself and in those that follow it without a gap.
         chunk_s: length of a chunk.
 
-    Frames past the end spill into the next chunk; without one, the last frame of the chunk stands for them.
+    Frames past the end spill into the next chunk; without one, the last frame of the last chunk stands for them.
 
-    Source: facebookresearch/LaViLa lavila/data/datasets.py, `video_loader`.
+    Source: facebookresearch/LaViLa lavila/data/datasets.py, `video_loader`, which looks one chunk ahead.
     """
-    first = chunk_lengths[0]
-    has_next = len(chunk_lengths) > 1
     located = []
     for frame_id in frames.frame_ids:
-        if frame_id < first or not has_next:
-            located.append(ChunkFrame(frames.chunk_start_s, min(frame_id, first - 1)))
-        else:
-            spilled = min(frame_id - first, chunk_lengths[1] - 1)
-            located.append(ChunkFrame(frames.chunk_start_s + chunk_s, spilled))
+        chunk, rest = 0, frame_id
+        while rest >= chunk_lengths[chunk] and chunk + 1 < len(chunk_lengths):
+            rest -= chunk_lengths[chunk]
+            chunk += 1
+        located.append(ChunkFrame(frames.chunk_start_s + chunk * chunk_s, min(rest, chunk_lengths[chunk] - 1)))
     return tuple(located)
 
 

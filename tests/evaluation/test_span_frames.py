@@ -13,7 +13,7 @@ from henasy.errors import InputError, NotFoundError
 from henasy.evaluation.frame_rules import FramePlace, Span, ego4d_rule, ek100_rule
 from henasy.evaluation.span_frames import SpanBatch, read_spans
 from henasy.evaluation.video_files import VideoFiles, missing_videos, videos_by_id
-from henasy.video.probe import probe
+from henasy.video.probe import VideoInfo, probe
 from henasy.video.reference_frames import timestamp_s
 
 STEP = 4
@@ -34,7 +34,8 @@ def write_grey_video(path: Path, num_frames: int, fps: int = 10, first: int = 0)
 
 
 def numbers_of(frames: np.ndarray) -> list[list[int]]:
-    return np.rint((frames.mean(axis=(2, 3, 4)) - 20) / STEP).astype(int).tolist()
+    numbers: list[list[int]] = np.rint((frames.mean(axis=(2, 3, 4)) - 20) / STEP).astype(int).tolist()
+    return numbers
 
 
 def read_numbers(spans: list[Span], folder: Path, rule: object, num_frames: int = 4) -> dict[int, list[int] | str]:
@@ -74,7 +75,7 @@ def test_ek100_rule_equals_golden(tmp_path: Path, golden_dir: Path) -> None:
 
 
 def test_ego4d_rule_equals_golden_in_chunks(tmp_path: Path, golden_dir: Path) -> None:
-    info = replace(probe(write_grey_video(tmp_path / "v.mp4", 2)), num_frames=9000)
+    info = replace(probe(write_grey_video(tmp_path / "v.mp4", 2)), num_frames=9000, duration_s=300.0)
     starts_s = tuple(range(0, 3000, 300))
     files = VideoFiles(video_id="v", paths=(tmp_path / "v.mp4",) * 10, chunk_starts_s=starts_s)
     for case in json.loads((golden_dir / "frame_sampling.json").read_text())["ego4d_chunked"]:
@@ -90,6 +91,96 @@ def test_ego4d_chunks_cross_into_the_next_file(tmp_path: Path) -> None:
     answers = read_numbers([Span("uid", 0.5, 1.5), Span("uid", 1.0, 1.5)], tmp_path, ego4d_rule)
     assert answers[0] == [18, 25, 33, 40]
     assert answers[1] == [32, 35, 38, 42]
+
+
+def chunk_places(chunks: dict[int, float], start_s: float, end_s: float) -> list[tuple[int, int]]:
+    """The chunk's second and the frame number, for T = 4, of chunks at 30 fps that start and last so many seconds."""
+    paths = tuple(Path("uid.mp4") / f"{start}.mp4" for start in chunks)
+    files = VideoFiles(video_id="uid", paths=paths, chunk_starts_s=tuple(chunks))
+    infos = [
+        VideoInfo(
+            path=path,
+            size_bytes=1,
+            duration_s=duration_s,
+            fps=30.0,
+            num_frames=round(30 * duration_s),
+            width_px=64,
+            height_px=48,
+            rotation_deg=0,
+            codec="h264",
+        )
+        for path, duration_s in zip(paths, chunks.values(), strict=True)
+    ]
+    places = ego4d_rule(Span("uid", start_s, end_s), files, infos, 4)
+    return [(tuple(chunks)[place.file], place.frame_id) for place in places]
+
+
+# A span of 2 s at 30 fps is 60 frames, of which LaViLa takes the middles of 0, 15, 30, 44, 59.
+TAKEN = (7, 22, 37, 51)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "start_s", "first"),
+    [
+        ({0: 300.0, 300: 300.0, 600: 20.0}, 310.0, (300, 300)),
+        ({0: 300.0, 600: 300.0}, 610.0, (600, 300)),
+        ({0: 600.0, 600: 600.0, 1200: 40.0}, 410.0, (0, 12300)),
+        ({0: 600.0, 600: 30.0}, 601.0, (600, 30)),
+        ({0: 600.0}, 410.0, (0, 12300)),
+        ({0: 120.0}, 20.0, (0, 600)),
+        ({300: 300.0, 600: 10.0}, 602.0, (600, 60)),
+    ],
+)
+def test_ego4d_chunk_length_is_that_of_the_files(
+    chunks: dict[int, float], start_s: float, first: tuple[int, int]
+) -> None:
+    chunk, frame_id = first
+    assert chunk_places(chunks, start_s, start_s + 2) == [(chunk, frame_id + taken) for taken in TAKEN]
+
+
+def test_ego4d_spans_cross_chunks_and_end_with_the_last() -> None:
+    assert chunk_places({0: 600.0, 600: 30.0}, 599.0, 601.0) == [(0, 17977), (0, 17992), (600, 7), (600, 21)]
+    assert chunk_places({0: 300.0, 300: 10.0}, 309.0, 311.0) == [(300, 277), (300, 292), (300, 299), (300, 299)]
+    # 20 s from 5 s before the second of three chunks of 10 s: LaViLa's frames 225, 375, 524 and 674.
+    crossing = chunk_places({0: 10.0, 10: 10.0, 20: 10.0}, 5.0, 25.0)
+    assert crossing == [(0, 225), (10, 75), (10, 224), (20, 74)]
+
+
+@pytest.mark.parametrize(
+    ("chunks", "start_s", "error", "message"),
+    [
+        ({0: 300.0, 600: 300.0}, 310.0, NotFoundError, "uid.mp4: no chunk 300 for the span from 310 to 312 s"),
+        ({0: 300.0, 600: 300.0, 900: 20.0}, 299.0, NotFoundError, "no chunk 300 for the span from 299"),
+        ({0: 600.0, 1200: 20.0}, 599.0, NotFoundError, "no chunk 600"),
+        ({0: 300.0}, 310.0, NotFoundError, "no chunk 300"),
+        ({0: 300.0, 300: 290.0, 600: 20.0}, 589.5, InputError, "300.mp4: lasts 290 s, must last 300 s"),
+        ({0: 600.0, 1: 600.0, 2: 600.0}, 1.0, InputError, "by number, as EgoVLP's 0, 1, 2, are not read"),
+        ({0: 600.0, 1: 20.0}, 1.0, InputError, "by number, as EgoVLP's"),
+        ({1: 600.0}, 1.0, InputError, "by number, as EgoVLP's"),
+        ({0: 200.0, 300: 20.0}, 1.0, InputError, "chunks 0, 300 last up to 200 s"),
+    ],
+)
+def test_ego4d_refuses_what_chunks_do_not_tell(
+    chunks: dict[int, float], start_s: float, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        chunk_places(chunks, start_s, start_s + 2)
+
+
+def test_a_missing_chunk_refuses_only_the_spans_that_need_it(tmp_path: Path) -> None:
+    for start_s in (0, 2, 3):
+        write_grey_video(tmp_path / "uid.mp4" / f"{start_s}.mp4", 30, fps=30)
+    answers = read_numbers([Span("uid", 1.0, 1.5), Span("uid", 0.0, 0.5)], tmp_path, ego4d_rule)
+    assert answers[0] == f"{tmp_path / 'uid.mp4'}: no chunk 1 for the span from 1 to 1.5 s"
+    assert answers[1] == [2, 5, 8, 12]
+
+
+def test_egovlp_folders_are_refused_by_name(tmp_path: Path) -> None:
+    write_grey_video(tmp_path / "one" / "0.mp4", 2)
+    assert missing_videos(["one"], videos_by_id(tmp_path)) == ["one"]
+    write_grey_video(tmp_path / "two" / "0.mp4", 2)
+    with pytest.raises(InputError, match=r"same id '0'; chunks must lie in .* EgoVLP's <uid>/<number>.mp4 is not read"):
+        videos_by_id(tmp_path)
 
 
 def test_ego4d_whole_file_uses_its_own_rate(tmp_path: Path) -> None:
@@ -121,3 +212,7 @@ def test_videos_by_id_refuses(tmp_path: Path) -> None:
     write_grey_video(tmp_path / "c" / "uid.mp4" / "first.mp4", 2)
     with pytest.raises(InputError, match="named by the second"):
         videos_by_id(tmp_path / "c")
+    for name in ("0", "00"):
+        write_grey_video(tmp_path / "d" / "uid.mp4" / f"{name}.mp4", 2)
+    with pytest.raises(InputError, match="two chunks start at the same second"):
+        videos_by_id(tmp_path / "d")
