@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -12,12 +13,14 @@ from henasy.evaluation.moment_scores import RANKS, THRESHOLDS, Measures
 from henasy.evaluation.moments_run import FinderResult, MomentsResult
 from henasy.evaluation.report import RENDERED_HEADING, write_text
 
+_PIPE_COLUMNS = 160
+"""Wide enough for the widest table; narrower ones would hide their numbers in a file."""
 _RECALLS = tuple((k, threshold) for k in RANKS for threshold in THRESHOLDS)
 
 
 def show_moments(result: MomentsResult, json_path: Path | None) -> None:
     """Prints the tables and what fixes their numbers; writes the JSON file if one is wanted."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else _PIPE_COLUMNS)
     console.print(RENDERED_HEADING, style="bold", highlight=False)
     console.print(_main_table("in the query's own video", [(row, row.own, row.own_gain) for row in result.rows]))
     everywhere = [(row, row.everywhere, row.everywhere_gain) for row in result.rows if row.everywhere is not None]
