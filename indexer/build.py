@@ -4,6 +4,7 @@ find -> survey -> examine -> plan work -> encode missing units, staging each -> 
 """
 
 import dataclasses
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import NamedTuple, Protocol
 
 from henasy.errors import InputError, VideoError
 from henasy.index import IndexSettings, IndexWriter, RefusedRecord, StagedUnit, VideoRecord
-from henasy.index.staging import StagedNote
+from henasy.index.layout import CURRENT
+from henasy.index.staging import RefusedRows, StagedNote
 from henasy.video import Found, find_videos, has_content
 from henasy.video.find import VIDEO_SUFFIXES
 from indexer.metadata import Joined, MetadataRows, join_metadata
@@ -19,6 +21,11 @@ from indexer.progress import Progress
 from indexer.survey import Examined, survey
 from indexer.units import OnClips, WorkUnit, num_units
 from indexer.work_plan import Changes, WorkPlan, plan_work, with_metadata
+
+_MAX_REASONS = 20
+"""Files that an error names."""
+_TIME = re.compile(r"\d+(\.\d+)? s\b")
+"""Seconds, as reasons mention them."""
 
 
 class Workers(Protocol):
@@ -66,12 +73,13 @@ def build(request: BuildRequest, workers: Workers, progress: Progress) -> BuildO
     Killed at any moment, the same call goes on where it was: staged units are not made again.
 
     Raises:
-        InputError: there is no video in the folders.
+        InputError: there is no video in the folders, or none can be read and there is no index yet.
         IndexBusyError, SpaceMismatchError, IndexFormatError: see `IndexWriter`.
         OSError: the disk is full or fails; the index stays as it was.
     """
     found = find_videos(request.videos)
-    require_videos(request.videos, found)
+    has_index = (request.index / CURRENT).exists()
+    require_videos(request.videos, found, has_index=has_index)
     with IndexWriter(request.index, request.settings) as writer:
         state = survey(found, writer.videos, writer.refused, is_retrying=request.is_retrying)
         progress.begin_examining(len(state.to_examine))
@@ -89,7 +97,10 @@ def build(request: BuildRequest, workers: Workers, progress: Progress) -> BuildO
         )
         # Before hours of encoding: the metadata may name videos that it cannot mean.
         joined = join_metadata(request.metadata or {}, [*work.kept, *work.fresh])
-        todo = [unit for unit in work.units if unit.key not in writer.staged()]
+        staged = writer.staged()
+        # A build that could read nothing leaves its refusals staged.
+        done = {key for key, note in staged.items() if note.num_clips or not request.is_retrying}
+        todo = [unit for unit in work.units if unit.key not in done]
         # Encoders start here, before the clock of rates and time left does.
         finished = workers.encode(todo, progress.advanced)
         progress.begin_encoding(work.changes, todo, num_staged=len(work.units) - len(todo))
@@ -97,19 +108,19 @@ def build(request: BuildRequest, workers: Workers, progress: Progress) -> BuildO
             writer.stage(unit)
             progress.encoded(unit)
         progress.begin_publishing()
-        return _publish(writer, work, joined)
+        return _publish(writer, work, joined, has_index=has_index)
 
 
-def require_videos(asked: Sequence[Path], found: Found) -> None:
-    """Passes when there is something to index, or at least something to say about a file.
+def require_videos(asked: Sequence[Path], found: Found, *, has_index: bool) -> None:
+    """Passes when there is something to index, or at least something that an index has to list as refused.
 
     Raises:
         InputError: the paths lead to no video.
     """
     named = {Path(path) for path in asked}
-    if found.videos or any(one.path not in named for one in found.refused):
+    if found.videos or (has_index and any(one.path not in named for one in found.refused)):
         return
-    reasons = "; ".join(f"{one.path}: {one.reason}" for one in found.refused)
+    reasons = _listed([f"{one.path}: {one.reason}" for one in found.refused])
     places = ", ".join(str(path) for path in asked)
     suffixes = " ".join(sorted(VIDEO_SUFFIXES))
     raise InputError(
@@ -118,7 +129,12 @@ def require_videos(asked: Sequence[Path], found: Found) -> None:
     )
 
 
-def _publish(writer: IndexWriter, work: WorkPlan, joined: Joined) -> BuildOutcome:
+def _listed(reasons: Sequence[str]) -> str:
+    more = len(reasons) - _MAX_REASONS
+    return "; ".join([*reasons[:_MAX_REASONS], *([f"and {more} more"] if more > 0 else [])])
+
+
+def _publish(writer: IndexWriter, work: WorkPlan, joined: Joined, *, has_index: bool) -> BuildOutcome:
     held = {record.video_id for record in writer.videos}
     refused = list(work.refused)
     complete, num_clips = [], 0
@@ -134,6 +150,8 @@ def _publish(writer: IndexWriter, work: WorkPlan, joined: Joined) -> BuildOutcom
             num_clips += clips
     records = with_metadata([*work.kept, *complete], joined.of_video)
     refused.sort(key=lambda one: (one.file, one.clip_rows or (-1, -1)))
+    if not records and not has_index:
+        raise InputError("VIDEOS", "none can be read: " + _listed([f"{one.file}: {one.reason}" for one in refused]))
     replaced = frozenset(record.video_id for record in work.fresh) & held
     generation = writer.publish(records, refused, replaced=replaced)
     return BuildOutcome(generation, len(records), num_clips, work.changes, tuple(refused), joined.unmatched)
@@ -162,7 +180,22 @@ def refused_of(record: VideoRecord, notes: Sequence[StagedNote]) -> list[Refused
     if runs and not any(note.num_clips for note in notes):
         return [_refused_whole(record, runs[0].reason)]
     whole = _refused_whole(record, "")
-    return [dataclasses.replace(whole, clip_rows=(run.start, run.stop), reason=run.reason) for run in runs]
+    return [dataclasses.replace(whole, clip_rows=(run.start, run.stop), reason=run.reason) for run in _joined(runs)]
+
+
+def _joined(runs: Sequence[RefusedRows]) -> list[RefusedRows]:
+    """Neighbouring runs with one cause as one: batches and units cut a gap where nothing is different."""
+    joined: list[RefusedRows] = []
+    for run in sorted(runs):
+        if joined and joined[-1].stop == run.start and _cause(joined[-1].reason) == _cause(run.reason):
+            joined[-1] = joined[-1]._replace(stop=run.stop)
+        else:
+            joined.append(run)
+    return joined
+
+
+def _cause(reason: str) -> str:
+    return _TIME.sub("", reason)
 
 
 def _refused_whole(record: VideoRecord, reason: str) -> RefusedRecord:

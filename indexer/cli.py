@@ -19,7 +19,7 @@ from indexer.build import BuildOutcome, BuildRequest, build
 from indexer.maintain import prune_videos, remove_videos
 from indexer.metadata import read_metadata
 from indexer.progress import JsonProgress, Progress, Silent, TerminalProgress
-from indexer.status import lines_of, read_status, refused_lines
+from indexer.status import lines_of, read_status, refused_lines, summary_of
 
 DEFAULT_FOLDER = ".henasy-index"
 """Name of the index inside the first folder of videos, when --index does not say."""
@@ -279,13 +279,15 @@ def _tell(request: BuildRequest, outcome: BuildOutcome, *, is_json: bool) -> Non
             generation=outcome.generation,
             num_videos=outcome.num_videos,
             num_clips=outcome.num_clips,
-            num_refused=len(outcome.refused),
+            num_refused=len({one.file for one in outcome.refused}),
             **changes._asdict(),
         )
         return
     parts = ", ".join(f"{count} {name}" for name, count in changes._asdict().items() if count)
-    click.echo(f"{request.index}: generation {outcome.generation}, {outcome.num_videos} videos ({parts})")
-    click.echo(f"{outcome.num_clips} clips encoded, {len(outcome.refused)} refusals")
+    click.echo(
+        f"{request.index}: generation {outcome.generation}, {outcome.num_videos} videos{f' ({parts})' if parts else ''}"
+    )
+    click.echo(f"{outcome.num_clips} clips encoded, {summary_of(outcome.refused)}")
     for line in refused_lines(outcome.refused):
         click.echo(line)
     for key in outcome.unmatched_metadata:

@@ -89,6 +89,8 @@ def _read_table(file: Path) -> pa.Table:
         delimiter = "\t" if file.suffix.lower() == ".tsv" else ","
         options = pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
         return pyarrow.csv.read_csv(file, parse_options=options)
+    except FileNotFoundError as error:
+        raise AnnotationError(f"{file}: does not exist") from error
     except (OSError, pa.ArrowInvalid) as error:
         raise AnnotationError(f"{file}: cannot be read as CSV or Parquet: {error}") from error
 

@@ -81,9 +81,18 @@ def lines_of(status: Status) -> list[str]:
         "entities": f"{status.num_entities:,}",
         "size": size,
         "staged": f"{status.num_staged_units} units of an unfinished build",
-        "refused": f"{len(status.refused)}",
+        "refused": summary_of(status.refused),
     }
     return [f"{name:9} {value}" for name, value in values.items()] + refused_lines(status.refused)
+
+
+def summary_of(refused: tuple[RefusedRecord, ...]) -> str:
+    """How many files could not be read, wholly or in part."""
+    whole = {one.file for one in refused if one.clip_rows is None}
+    files = whole | {one.file for one in refused}
+    if not files:
+        return "0 refusals"
+    return f"{len(files)} files: {len(whole)} refused whole, {len(files - whole)} in part"
 
 
 def refused_lines(refused: tuple[RefusedRecord, ...]) -> list[str]:

@@ -176,7 +176,7 @@ def test_refused_file_gives_exit_code_3_and_its_reason(videos: Path, capsys: pyt
         (["build", "{tmp}"], 2, "VIDEOS: no video in {tmp}"),
         (["build", "{tmp}", "--stride", "1"], 2, "No such option"),
         (["build", "{tmp}", "--workers", "0"], 2, "0 is not in the range"),
-        (["build", "{tmp}", "--metadata", "{tmp}/none.csv"], 1, "{tmp}/none.csv: cannot be read"),
+        (["build", "{tmp}", "--metadata", "{tmp}/none.csv"], 1, "{tmp}/none.csv: does not exist"),
         (["status", "--index", "{tmp}/none"], 1, "{tmp}/none: no index is here"),
         (["verify", "--index", "{tmp}/none"], 1, "{tmp}/none: no index is here"),
         (["remove", "--index", "{tmp}/none", "v1"], 1, "{tmp}/none: no index is here"),
@@ -189,6 +189,20 @@ def test_mistakes_are_named_without_a_traceback(
     err = capsys.readouterr().err
     assert message.format(tmp=tmp_path) in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("name", ["absent", "corrupt"])
+def test_nothing_readable_publishes_nothing(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    if name == "corrupt":
+        (tmp_path / "corrupt.mp4").write_text("not a video", encoding="utf-8")
+    listed = tmp_path / "list.txt"
+    listed.write_text(f"{name}.mp4\n", encoding="utf-8")
+    assert call("build", listed, "--index", tmp_path / "i") == 2
+    out, err = capsys.readouterr()
+    assert f"{tmp_path / name}.mp4: " in err
+    assert "()" not in out + err
+    assert not (tmp_path / "i" / "CURRENT").exists()
+    assert (tmp_path / "i").exists() == (name == "corrupt")
 
 
 def test_a_failing_build_ends_its_events_with_the_error(

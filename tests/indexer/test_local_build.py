@@ -12,8 +12,9 @@ from local_build import PLAN, SETTINGS, LocalWorkers, build_locally, write_clip
 
 from henasy.errors import AnnotationError, InputError
 from henasy.index import logical_digest
+from henasy.index.staging import RefusedRows, StagedNote
 from henasy.video import fingerprint
-from indexer.build import BuildRequest, build
+from indexer.build import BuildRequest, build, refused_of
 from indexer.metadata import read_metadata
 from indexer.progress import Silent
 from indexer.units import WorkUnit
@@ -219,6 +220,14 @@ def test_video_cut_in_the_middle_keeps_its_good_clips(videos: Path, index: Path)
     again, _, workers = build_locally(videos, index, is_retrying=True)
     assert workers.encoded == [(video_id, 0)]
     assert again.refused == outcome.refused
+
+
+def test_a_gap_that_batches_cut_is_one_refusal(videos: Path, index: Path) -> None:
+    _, opened, _ = build_locally(videos, index)
+    runs = [(0, 4, "no picture at 1.5 s"), (4, 8, "no picture at 4 s"), (8, 9, "lost"), (10, 12, "lost")]
+    notes = [StagedNote(3, tuple(RefusedRows(*run) for run in part)) for part in (runs[:1], runs[1:])]
+    found = [(one.clip_rows, one.reason) for one in refused_of(next(iter(opened.videos)), notes)]
+    assert found == [((0, 8), "no picture at 1.5 s"), ((8, 9), "lost"), ((10, 12), "lost")]
 
 
 @pytest.mark.parametrize("content", ["nothing", "other files", "no folder"])
