@@ -5,6 +5,8 @@ returned as float32, so that equal vectors score equal to the last bit wherever 
 """
 
 import errno
+import functools
+import importlib.metadata
 import json
 import os
 from collections.abc import Iterator
@@ -115,14 +117,23 @@ def load_faiss() -> Any:
     """The FAISS module, imported when it is first needed: clients and `--help` work without it.
 
     Raises:
-        ConfigError: it is not installed.
+        ConfigError: it is not installed, or twice.
     """
+    _require_one_faiss()
     try:
         import faiss
     except ImportError as error:
         raise ConfigError(f"FAISS cannot be imported ({error}); install `henasy[cpu]` or `henasy[gpu]`") from error
     # The hints that FAISS ships describe its C++ signatures, not the Python ones that wrap them.
     return faiss
+
+
+@functools.cache
+def _require_one_faiss() -> None:
+    """Passes unless both forms of FAISS are installed: they overwrite each other's files."""
+    names = ("faiss-cpu", "faiss-gpu")
+    if all(any(importlib.metadata.distributions(name=name)) for name in names):
+        raise ConfigError("faiss-cpu and faiss-gpu are both installed; uninstall both, then install one")
 
 
 def scan(vectors: NDArray[np.float16], rows: NDArray[np.int64], query: NDArray[np.float32], k: int) -> Nearest:

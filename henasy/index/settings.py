@@ -72,6 +72,16 @@ class IndexSettings:
         Raises:
             SpaceMismatchError: the spaces, the plans, the decoders or the forms of fingerprint differ; both are named.
         """
+        if other.num_frames != self.num_frames:
+            raise SpaceMismatchError(
+                f"the index holds clips of {self.num_frames} frames, this run asks for {other.num_frames}; "
+                f"use --frames {self.num_frames} or another --index"
+            )
+        if other.space_id != self.space_id and other.model == self.model:
+            raise SpaceMismatchError(
+                f"the weights of {self.model} have changed since the index was made (space {self.space_id}, "
+                f"now {other.space_id}); build again into another --index, or pass --model with the old weights"
+            )
         if other.space_id != self.space_id:
             raise SpaceMismatchError(
                 f"the index holds space {self.space_id} (model {self.model}), "
