@@ -18,6 +18,11 @@ from henasy.evaluation.source import AnnotatedVideos, FeatureSource, VideoSource
 from henasy.evaluation.word_swaps import word_swap_scores
 
 _ITEMS_AT_ONCE = 512
+PUBLISHED_ITEMS = 29_651
+"""Of the published set: the one number that fits the fractions in the training log of EgoNCE++ (PROTOCOLS section 3.6).
+
+Its README says about 29 thousand.
+"""
 
 
 def score_videos(source: VideoSource) -> Scored:
@@ -87,9 +92,15 @@ def score_similarity(
     return Scored(
         scores={"verb": scores.verb, "noun": scores.noun, "action": scores.action},
         facts=facts,
-        remark=None if kept.all() else "not the whole test set",
+        remark=_remark(len(kept), is_whole=bool(kept.all())),
         details=partial(swap_details, annotations, similarity, kept),
     )
+
+
+def _remark(num_items: int, *, is_whole: bool) -> str | None:
+    if num_items != PUBLISHED_ITEMS:
+        return f"not the whole published set, which has {PUBLISHED_ITEMS:,} items"
+    return None if is_whole else "not the whole test set"
 
 
 def rendered_files(archive: Path | None) -> AnnotatedVideos:

@@ -17,6 +17,12 @@ from henasy.evaluation.published import EGOMCQ_ROWS
 from henasy.evaluation.report import file_digest
 from henasy.evaluation.source import AnnotatedVideos, FeatureSource, VideoSource
 
+FEWEST_PUBLISHED = 38_000
+"""Fewer questions are not the published set, of which EgoVLP's paper says 39K: 24K inter and 15K intra.
+
+Its exact size stands in no repository (PROTOCOLS section 3.1).
+"""
+
 
 def score_videos(source: VideoSource) -> Scored:
     """The scores for the choices of every question, encoded with a model."""
@@ -84,13 +90,18 @@ def score_similarity(
     }
     if scores.num_tied:
         facts["ties"] = f"{scores.num_tied} questions have equal best choices; the first was taken"
-    remark = None if kept.all() else "not the whole test set"
     return Scored(
         scores={"inter": scores.inter, "intra": scores.intra},
         facts=facts,
-        remark=remark,
+        remark=_remark(len(kept), is_whole=bool(kept.all())),
         details=partial(mcq_details, annotations, similarity, kept),
     )
+
+
+def _remark(num_questions: int, *, is_whole: bool) -> str | None:
+    if num_questions < FEWEST_PUBLISHED:
+        return "not the whole published set, which has about 39,000 questions (24K inter, 15K intra)"
+    return None if is_whole else "not the whole test set"
 
 
 def rendered_files(archive: Path | None) -> AnnotatedVideos:

@@ -142,7 +142,7 @@ def test_missing_videos_stop_the_run_unless_allowed(
     result = run_script("egohoibench.py", *real, "--allow-missing")
     assert result.exit_code == 0, result.output
     assert "scored: 3 of 5 items" in result.output
-    assert "not the whole test set" in result.output
+    assert "not the whole published set, which has 29,651 items" in result.output
 
 
 def test_phrasing_measures_every_way(
