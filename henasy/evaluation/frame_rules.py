@@ -60,8 +60,12 @@ class FrameSelector(NamedTuple):
 def ek100_rule(span: Span, files: VideoFiles, infos: list[VideoInfo], num_frames: int) -> tuple[FramePlace, ...]:
     """EPIC-KITCHENS: timestamps times the video's own rate, LaViLa's frames of that range.
 
+    Raises:
+        InputError: the video lies in chunks, or the span is none.
+
     Source: PROTOCOLS section 2.
     """
+    _check_whole(files, "EPIC-KITCHENS")
     start, end = ek100_frame_range(span.start_s, span.end_s, infos[0].fps)
     return tuple(FramePlace(0, frame_id) for frame_id in lavila_frame_ids(start, end, num_frames))
 
@@ -148,8 +152,7 @@ def egtea_rule(span: Span, files: VideoFiles, infos: list[VideoInfo], num_frames
 
     Source: PROTOCOLS section 3.4 (facebookresearch/LaViLa lavila/data/datasets.py, `egtea`).
     """
-    if files.chunk_starts_s is not None:
-        raise InputError("videos", f"{files.paths[0].parent}: EGTEA videos must be whole files, not chunks")
+    _check_whole(files, "EGTEA")
     info = infos[0]
     start = round(span.start_s * info.fps)
     end = info.num_frames if span.end_s == float("inf") else round(span.end_s * info.fps)
@@ -163,6 +166,11 @@ def egtea_rule(span: Span, files: VideoFiles, infos: list[VideoInfo], num_frames
     return tuple(
         FramePlace(0, int(first) + _EGTEA_STRIDE * frame) for first in first_frames for frame in range(num_frames)
     )
+
+
+def _check_whole(files: VideoFiles, dataset: str) -> None:
+    if files.chunk_starts_s is not None:
+        raise InputError("videos", f"{files.paths[0].parent}: {dataset} videos must be whole files, not chunks")
 
 
 EK100_FRAMES = FrameSelector("ek100-1", ek100_rule)

@@ -93,6 +93,13 @@ def test_ego4d_chunks_cross_into_the_next_file(tmp_path: Path) -> None:
     assert answers[1] == [32, 35, 38, 42]
 
 
+def test_ek100_refuses_chunks(tmp_path: Path) -> None:
+    for start_s in (0, 1):
+        write_grey_video(tmp_path / "P01_01.mp4" / f"{start_s}.mp4", 30, fps=30)
+    answers = read_numbers([Span("P01_01", 1.2, 1.8)], tmp_path, ek100_rule)
+    assert "P01_01.mp4: EPIC-KITCHENS videos must be whole files, not chunks" in str(answers[0])
+
+
 def chunk_places(chunks: dict[int, float], start_s: float, end_s: float) -> list[tuple[int, int]]:
     """The chunk's second and the frame number, for T = 4, of chunks at 30 fps that start and last so many seconds."""
     paths = tuple(Path("uid.mp4") / f"{start}.mp4" for start in chunks)
