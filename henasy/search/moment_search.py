@@ -30,6 +30,8 @@ _SPARE_HITS = 6
 _CANDIDATES_PER_STRETCH = (4, 16, 64)
 """Best clips asked for: more when the first lead to the same moments."""
 _ENTITY_BLOCK = 1_024
+_ROUNDING = 1e-9
+"""A mean may come out this much above its largest value, and an equal score may rank first by its row."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,22 +109,36 @@ class MomentSearch:
         return _picked(found, wanted)
 
     def _scanned(self, wanted: MomentsWanted) -> list[FoundMoment]:
-        """Every video of the selection, looked at whole."""
+        """Every video of the selection that may hold one of the best moments, looked at whole, most promising first."""
+        found: list[FoundMoment] = []
+        stretches = sorted(self._stretches(), key=lambda one: -float(one.evidence.max()))
+        for stretch in stretches:
+            self._proceed()
+            # A mean is never above its largest value, so no moment of this or a later video is better than this.
+            most = float(stretch.evidence.max()) + _ROUNDING
+            scores = sorted((moment.score for moment in found), reverse=True)
+            if len(scores) >= wanted.top_k and scores[wanted.top_k - 1] > most:
+                break
+            if wanted.min_score is not None and most < wanted.min_score:
+                break
+            found += self._moments_of(stretch, wanted)
+        return found
+
+    def _stretches(self) -> list[_Stretch]:
+        """The clips of the selection, by video."""
         rows = self._selection.rows
         rows = np.arange(self._index.num_clips) if rows is None else rows
         if not len(rows):
             return []
+        firsts = np.flatnonzero(np.diff(self._index.video_rows(rows))) + 1
+        return [self._read(of_video) for of_video in np.split(rows, firsts)]
+
+    def _moments_of(self, stretch: _Stretch, wanted: MomentsWanted) -> list[FoundMoment]:
+        """The moments of a whole video of which hits may become."""
         rule = MomentRule(max_moments=min(wanted.top_k, wanted.max_per_video or wanted.top_k))
-        video_rows = self._index.video_rows(rows)
-        found = []
-        for of_video in np.split(rows, np.flatnonzero(np.diff(video_rows)) + 1):
-            stretch = self._read(of_video)
-            moments = find_moments(
-                stretch.starts_s, stretch.ends_s, stretch.evidence, vectors=stretch.vectors, rule=rule
-            )
-            spans = zip(moments.spans.tolist(), moments.scores.tolist(), strict=True)
-            found += [self._found(stretch, start_s, end_s, score) for (start_s, end_s), score in spans]
-        return found
+        moments = find_moments(stretch.starts_s, stretch.ends_s, stretch.evidence, vectors=stretch.vectors, rule=rule)
+        spans = zip(moments.spans.tolist(), moments.scores.tolist(), strict=True)
+        return [self._found(stretch, start_s, end_s, score) for (start_s, end_s), score in spans]
 
     def _led_to(self, wanted: MomentsWanted) -> list[FoundMoment]:
         """The moments around the best clips."""

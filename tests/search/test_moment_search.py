@@ -148,6 +148,36 @@ def test_a_scan_is_find_moments_on_each_video(engine: Engine) -> None:
     np.testing.assert_allclose([hit.score for hit in hits], moments.scores, atol=1e-3)
 
 
+@pytest.mark.parametrize("options", [{"top_k": 1}, {"top_k": 3}, {"top_k": 5, "max_hits_per_video": 2}, {"top_k": 40}])
+def test_a_scan_answers_as_one_of_every_video(engine: Engine, options: dict[str, int]) -> None:
+    every = []
+    for record_ in engine.index.videos:
+        every += ask(engine, **{**options, "filters": Filters(video_ids=(record_.video_id,))})
+    best = sorted(every, key=lambda hit: -hit.score)[: options["top_k"]]
+    hits = sorted(ask(engine, **options), key=lambda hit: -hit.score)
+    assert [(hit.video.video_id, hit.span, hit.score) for hit in hits] == [
+        (hit.video.video_id, hit.span, hit.score) for hit in best
+    ]
+
+
+def test_a_scan_leaves_out_videos_that_cannot_be_among_the_best(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    num_looked_at: list[int] = []
+    honest = find_moments
+    monkeypatch.setattr(
+        moment_search, "find_moments", lambda *columns, **rest: num_looked_at.append(1) or honest(*columns, **rest)
+    )
+    ask(engine, top_k=1)
+    assert len(num_looked_at) < len(PLANTED)
+    num_looked_at.clear()
+    ask(engine, top_k=1000)
+    assert len(num_looked_at) == len(PLANTED)
+    num_looked_at.clear()
+    assert ask(engine, top_k=1000, min_score=0.99) == ()
+    assert not num_looked_at
+
+
 def _bounds(rows: range) -> tuple[int, int]:
     return rows.start, rows.stop
 
