@@ -79,8 +79,9 @@ class IndexSettings:
             )
         if other.space_id != self.space_id and other.model == self.model:
             raise SpaceMismatchError(
-                f"the weights of {self.model} have changed since the index was made (space {self.space_id}, "
-                f"now {other.space_id}); build again into another --index, or pass --model with the old weights"
+                f"the index holds space {self.space_id} of {self.model}, this run makes space {other.space_id}: "
+                f"the weights of {self.model} have changed since the index was made; "
+                "build again into another --index, or pass --model with the old weights"
             )
         if other.space_id != self.space_id:
             raise SpaceMismatchError(

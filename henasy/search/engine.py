@@ -80,7 +80,8 @@ class Engine:
         if encoder.space_id != index.space_id:
             raise SpaceMismatchError(
                 f"{index.root}: was made by model {index.settings.model} in space {index.space_id}; "
-                f"the given model makes space {encoder.space_id}"
+                f"the given model makes space {encoder.space_id}; if both have one name, "
+                "the weights have changed since: build again into another --index, or pass --model with the old weights"
             )
         self.index = index
         self.encoder = encoder
