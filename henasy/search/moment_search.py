@@ -29,6 +29,8 @@ _SPARE_HITS = 6
 """So many more stretches are read than hits are wanted: the best clip's moment need not be the best moment."""
 _CANDIDATES_PER_STRETCH = (4, 16, 64)
 """Best clips asked for: more when the first lead to the same moments."""
+_MAX_ROUNDS = 8
+"""How often candidates are asked for, each time without those that are known, while hits are missing."""
 _ENTITY_BLOCK = 1_024
 _ROUNDING = 1e-9
 """A mean may come out this much above its largest value, and an equal score may rank first by its row."""
@@ -141,28 +143,56 @@ class MomentSearch:
         return [self._found(stretch, start_s, end_s, score) for (start_s, end_s), score in spans]
 
     def _led_to(self, wanted: MomentsWanted) -> list[FoundMoment]:
-        """The moments around the best clips."""
+        """The moments around the best clips; where those fill too few videos, around the best of the other clips."""
         found: dict[int, list[FoundMoment]] = defaultdict(list)
+        left = self._selection
+        for _ in range(_MAX_ROUNDS):
+            tried = self._follow(found, left, wanted)
+            most = wanted.max_per_video or wanted.top_k
+            if not tried or sum(min(len(known), most) for known in found.values()) >= wanted.top_k:
+                break
+            left = self._left(left, found, tried, most)
+        return [moment for known in found.values() for moment in known]
+
+    def _follow(self, found: dict[int, list[FoundMoment]], left: Selection, wanted: MomentsWanted) -> list[int]:
+        """Adds the moments that the best clips of `left` lead to; the clips that were followed."""
+        tried: list[int] = []
         most_per_video = _SPARE_HITS + (wanted.max_per_video or wanted.top_k)
-        num_left = _SPARE_HITS + wanted.top_k
-        for row, video_row, start_s, end_s in self._candidates(num_left):
+        num_stretches = _SPARE_HITS + wanted.top_k
+        for row, video_row, start_s, end_s in self._candidates(left, num_stretches):
             known = found[video_row]
             if len(known) >= most_per_video or any(one.start_s < end_s and start_s < one.end_s for one in known):
                 continue
             moment = self._around(row, video_row)
             if not any(one.start_s < moment.end_s and moment.start_s < one.end_s for one in known):
                 known.append(moment)
-            num_left -= 1
-            if num_left == 0:
+            tried.append(row)
+            if len(tried) == num_stretches:
                 break
-        return [moment for known in found.values() for moment in known]
+        return tried
 
-    def _candidates(self, num_stretches: int) -> Iterator[tuple[int, int, float, float]]:
+    def _left(
+        self, selection: Selection, found: dict[int, list[FoundMoment]], tried: list[int], most: int
+    ) -> Selection:
+        """The clips that may lead to further hits: of videos that are not full, not under moments that are known."""
+        is_left = np.full(self._index.num_clips, selection.rows is None)
+        if selection.rows is not None:
+            is_left[selection.rows] = True
+        is_left[tried] = False
+        for video_row, known in found.items():
+            if len(known) >= most:
+                span = self._index.rows_of_video(self._index.videos[video_row].video_id)
+                is_left[span.start : span.stop] = False
+            for moment in known:
+                is_left[moment.clip_rows] = False
+        return Selection(np.flatnonzero(is_left))
+
+    def _candidates(self, left: Selection, num_stretches: int) -> Iterator[tuple[int, int, float, float]]:
         """Clips, best first: row, row of its video, start and end."""
         num_seen = 0
         for factor in _CANDIDATES_PER_STRETCH:
             self._proceed()
-            ranked = self._index.search_clips(self._query[None], factor * num_stretches, self._selection).rows[0]
+            ranked = self._index.search_clips(self._query[None], factor * num_stretches, left).rows[0]
             rows = ranked[ranked >= 0][num_seen:]
             clips = self._index.clips(rows)
             yield from zip(

@@ -1,6 +1,7 @@
 """Moments of an index against what was planted in it, and against scores computed from the stored rows."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -236,6 +237,35 @@ def test_only_neighbourhoods_of_the_best_clips_are_read(engine: Engine, monkeypa
     long = ask(engine, top_k=3)[1]
     np.testing.assert_allclose(long.span, (200.0, 260.0), atol=0.5)
     assert max(read) > 32 + 60
+
+
+def all_fitting(num_clips: int) -> ClipRows:
+    """A video of which every clip says the query, each in another way."""
+    rng = np.random.default_rng(99)
+    rows = planted_rows(0, "henasy")
+    like = 0.97 * unit_vector(QUERY) + 0.2 * away(rng.standard_normal((num_clips, WIDTH)))
+    every = rows.take(np.arange(num_clips) % len(rows.clip_rows))
+    spans = np.stack([np.arange(num_clips), np.arange(num_clips) + 2.0], axis=1)
+    return replace(every, clip_rows=np.arange(num_clips), spans=spans, clip=unit(like))
+
+
+def test_a_video_that_fits_everywhere_leaves_room_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More fitting clips in one video than candidates are ever asked for at once."""
+    num_clips = {0: 1500, **dict.fromkeys(range(1, 21), 60)}
+    with IndexWriter(tmp_path / "index", settings()) as writer:
+        for number in num_clips:
+            rows = all_fitting(num_clips[0]) if number == 0 else planted_rows(3, "henasy")
+            for unit_number, first in enumerate(range(0, num_clips[number], 512)):
+                some = rows.take(slice(first, first + 512))
+                writer.stage(StagedUnit(video_id=f"video{number}", unit=unit_number, rows=some))
+        writer.publish([record(tmp_path, number, count) for number, count in num_clips.items()], [])
+    engine = Engine(Index.open(tmp_path / "index"), WordEncoder())  # type: ignore[arg-type]
+    monkeypatch.setattr(moment_search, "SCAN_MAX_CLIPS", 0)
+    hits = ask(engine, top_k=10, max_hits_per_video=1)
+    assert len(hits) == len({hit.video.video_id for hit in hits}) == 10
+    assert hits[0].video.video_id == "video0"
+    for hit in hits[1:]:
+        np.testing.assert_allclose(hit.span, (15.0, 21.0), atol=0.5)
 
 
 def test_several_queries_answer_as_each_alone(engine: Engine) -> None:
