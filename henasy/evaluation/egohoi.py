@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from henasy.evaluation.csv_table import TableRow, read_table
-from henasy.evaluation.frame_rules import Span
+from henasy.evaluation.frame_rules import Span, from_video_start
 
 FILE_NAME = "EgoMCQ_hardnegHOI.csv"
 COLUMNS = ("video_uid", "clip_start", "clip_end", "clip_text", "tag_noun", "tag_verb", "verb_neg", "noun_neg")
@@ -40,6 +40,11 @@ class EgoHoi:
     """The items in the order of the file."""
 
     items: tuple[HoiItem, ...]
+
+    @property
+    def num_repeated(self) -> int:
+        """Items whose clip and true caption an earlier item has."""
+        return len(self.items) - len({(item.span, item.text) for item in self.items})
 
     def distinct_spans(self) -> tuple[list[Span], NDArray[np.int64]]:
         """The spans of the items, each once, and every item's row among them (N,)."""
@@ -78,11 +83,12 @@ def _item(row: TableRow) -> HoiItem:
     start_s, end_s = _seconds(row, "clip_start"), _seconds(row, "clip_end")
     if end_s <= start_s:
         raise row.error("clip_end", f"after clip_start {start_s}")
+    text = row.text("clip_text")
     return HoiItem(
         span=Span(row.text("video_uid"), start_s, end_s),
-        text=row.text("clip_text"),
-        verb_swaps=_swaps(row, "verb_neg"),
-        noun_swaps=_swaps(row, "noun_neg"),
+        text=text,
+        verb_swaps=_swaps(row, "verb_neg", text),
+        noun_swaps=_swaps(row, "noun_neg", text),
     )
 
 
@@ -94,12 +100,15 @@ def _seconds(row: TableRow, column: str) -> float:
         value = math.nan
     if not math.isfinite(value):
         raise row.error(column, "a finite number of seconds")
-    return max(value, 0.0)
+    return from_video_start(value)
 
 
-def _swaps(row: TableRow, column: str) -> tuple[str, ...]:
+def _swaps(row: TableRow, column: str, true_text: str) -> tuple[str, ...]:
+    """The swapped captions. The true one among them would tie with itself, which counts as right."""
     texts = [text.strip() for text in row[column].split(",")]
     if not all(texts):
         raise row.error(column, "captions parted by single commas, none of them blank")
+    if true_text.strip() in texts:
+        raise row.error(column, f"captions other than the true one, {true_text.strip()!r}")
     padded = texts + [texts[-1]] * (NUM_SWAPS - len(texts))
     return tuple(padded[:NUM_SWAPS])

@@ -1,6 +1,7 @@
 """EgoMCQ annotations: a narration and five clips, one of which it describes."""
 
 import json
+import math
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from henasy.errors import AnnotationError, NotFoundError
-from henasy.evaluation.frame_rules import Span
+from henasy.evaluation.frame_rules import Span, from_video_start
 from henasy.evaluation.multiple_choice import INTER, INTRA
 
 NUM_CHOICES = 5
@@ -34,6 +35,8 @@ class EgoMcq:
     """The questions in the order of their keys 0, 1, 2, ..."""
 
     questions: tuple[McqQuestion, ...]
+    num_before_start: int = 0
+    """Choices whose clip was said to start before the video; they start with it."""
 
     @property
     def texts(self) -> list[str]:
@@ -58,7 +61,7 @@ class EgoMcq:
 
 
 def load_egomcq(path: Path) -> EgoMcq:
-    """The questions of an `egomcq.json`.
+    """The questions of an `egomcq.json`; clips that start before their video start with it, as in the reference.
 
     Raises:
         NotFoundError: if the file is missing.
@@ -76,8 +79,10 @@ def load_egomcq(path: Path) -> EgoMcq:
     missing = [key for key in map(str, range(len(content))) if key not in content]
     if missing:
         raise AnnotationError(f"{file}: {len(content)} questions, but no question {missing[0]!r}; keys count from '0'")
-    keys = (str(index) for index in range(len(content)))
-    return EgoMcq(questions=tuple(_question(f"{file}, question {key}", content[key]) for key in keys))
+    keys = [str(index) for index in range(len(content))]
+    questions = tuple(_question(f"{file}, question {key}", content[key]) for key in keys)
+    num_before = sum(float(clip["clip_start"]) < 0 for key in keys for clip in content[key]["choices"].values())
+    return EgoMcq(questions=questions, num_before_start=num_before)
 
 
 def annotation_file(path: Path) -> Path:
@@ -111,11 +116,11 @@ def _question(place: str, item: Any) -> McqQuestion:
 
 def _clip(place: str, item: Any) -> Span:
     start_s, end_s = (_seconds(place, item, name) for name in ("clip_start", "clip_end"))
-    if not 0 <= start_s < end_s < float("inf"):
+    if not -math.inf < start_s < end_s < math.inf or end_s <= 0:
         raise AnnotationError(
-            f"{place}: clip_start {start_s} and clip_end {end_s} must be 0 <= start < end, in seconds"
+            f"{place}: clip_start {start_s} and clip_end {end_s} must be start < end and 0 < end, in seconds"
         )
-    return Span(_text(place, item, "video_uid"), start_s, end_s)
+    return Span(_text(place, item, "video_uid"), from_video_start(start_s), end_s)
 
 
 def _seconds(place: str, item: dict[str, Any], name: str) -> float:

@@ -88,6 +88,9 @@ def score_similarity(
         "scored": f"{int(kept.sum())} of {len(kept)} questions",
         "questions": f"{scores.num_inter} inter, {scores.num_intra} intra",
     }
+    if annotations.num_before_start:
+        facts["starts"] = f"{annotations.num_before_start} clips start before their video; they were taken from 0 s"
+    facts |= _repeats(annotations)
     if scores.num_tied:
         facts["ties"] = f"{scores.num_tied} questions have equal best choices; the first was taken"
     return Scored(
@@ -96,6 +99,19 @@ def score_similarity(
         remark=_remark(len(kept), is_whole=bool(kept.all())),
         details=partial(mcq_details, annotations, similarity, kept),
     )
+
+
+def _repeats(annotations: EgoMcq) -> dict[str, object]:
+    """What must be said of questions, and of choices of one question, that occur more than once."""
+    questions = annotations.questions
+    num_repeated = len(questions) - len({(one.text, one.choices[one.answer]) for one in questions})
+    num_ambiguous = sum(len(set(one.choices)) < len(one.choices) for one in questions)
+    facts: dict[str, object] = {}
+    if num_repeated:
+        facts["repeated"] = f"{num_repeated} questions have the text and the right clip of an earlier one: counted"
+    if num_ambiguous:
+        facts["choices"] = f"{num_ambiguous} questions have the same clip twice among their choices: counted"
+    return facts
 
 
 def _remark(num_questions: int, *, is_whole: bool) -> str | None:

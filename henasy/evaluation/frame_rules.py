@@ -45,6 +45,14 @@ class Span(NamedTuple):
     end_s: float
 
 
+def from_video_start(time_s: float) -> float:
+    """The time, those before the video's start as 0: annotated clips are centred on a moment that may be near it.
+
+    Source: showlab/EgoVLP, whose loader takes `max(start, 0)`.
+    """
+    return max(time_s, 0.0)
+
+
 FrameRule = Callable[[Span, VideoFiles, list[VideoInfo], int], tuple[FramePlace, ...]]
 """From a span, its video's files and what they say of themselves, and T to T frames."""
 

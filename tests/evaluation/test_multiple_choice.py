@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from henasy.errors import AnnotationError, InputError, NotFoundError
 from henasy.evaluation.egomcq import load_egomcq
+from henasy.evaluation.egomcq_run import score_similarity
 from henasy.evaluation.multiple_choice import multiple_choice_scores
 
 
@@ -68,6 +70,20 @@ def test_load_orders_by_number(tmp_path: Path) -> None:
     assert len(spans) == 5
 
 
+def test_clips_before_the_start_begin_with_the_video(tmp_path: Path) -> None:
+    content = questions()
+    content["2"]["choices"]["0"]["clip_start"] = -0.013
+    content["5"]["choices"]["0"]["clip_start"] = "-4"
+    path = tmp_path / "egomcq.json"
+    path.write_text(json.dumps(content))
+    loaded = load_egomcq(path)
+    assert [loaded.questions[key].choices[0] for key in (2, 5)] == [("v0", 0.0, 1.0)] * 2
+    assert loaded.num_before_start == 2
+    scored = score_similarity(loaded, np.eye(5)[loaded.answers], {})
+    assert scored.facts["starts"] == "2 clips start before their video; they were taken from 0 s"
+    assert "starts" not in score_similarity(replace(loaded, num_before_start=0), np.eye(5)[loaded.answers], {}).facts
+
+
 def drop(path: str) -> Any:
     def change(content: dict[str, Any]) -> None:
         *parents, last = path.split("/")
@@ -98,10 +114,12 @@ def put(path: str, value: Any) -> Any:
         (put("2/types", 3), r"question 2: types is 3, must be one of \[1, 2\]"),
         (drop("1/choices/4"), "question 1: choices are"),
         (drop("1/choices/4/video_uid"), "question 1, choice 4: lacks 'video_uid'"),
-        (put("1/choices/0/clip_end", 0.0), "0 <= start < end"),
+        (put("1/choices/0/clip_end", 0.0), "start < end and 0 < end"),
+        (put("1/choices/0/clip_end", -0.5), "start < end and 0 < end"),
+        (put("1/choices/0/clip_start", float("-inf")), "start < end and 0 < end"),
         (put("1/choices/0/clip_start", "soon"), "clip_start is 'soon', must be a number of seconds"),
         (put("1/choices/0/clip_end", [1]), "wrong type"),
-        (put("1/choices/0/clip_end", "nan"), "0 <= start < end"),
+        (put("1/choices/0/clip_end", "nan"), "start < end and 0 < end"),
         (put("1/query/clip_text", " "), "must be a non-blank text"),
     ],
 )
