@@ -50,8 +50,8 @@ EGOHOI_ROWS = (
 # Source: HENASY (NeurIPS 2024), Table 6: 200 videos of Ego4D with masks of the authors' own, not published; which
 # texts, frames and averages is not said.
 GROUNDING_ROWS = (
-    PublishedRow("HelpingHands", ("22.73",)),
-    PublishedRow("HENASY", ("41.06",)),
+    PublishedRow("HelpingHands, unpublished masks", ("22.73",)),
+    PublishedRow("HENASY, unpublished masks", ("41.06",)),
 )
 """Column: mIoU."""
 

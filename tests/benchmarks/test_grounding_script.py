@@ -94,6 +94,9 @@ def test_hand_made_masks_score_as_a_naive_loop(
     result = run_script("grounding.py", *arguments, "--json", out)
     assert result.exit_code == 0, result.output
     assert "41.06" in result.output  # the paper's row stands beside real data
+    assert "Visual grounding on masks of your own, mean IoU in percent" in result.output.splitlines()
+    assert "HENASY, unpublished masks" in result.output
+    assert "papers' rows: from HENASY, Table 6, on the authors' own masks" in result.output
     written = json.loads(out.read_text())
     encoder, config = load_encoder(random_checkpoint), read_config(small_archive)
     by_label: dict[str, dict[str, list[float]]] = {"noun": {}, "phrase": {}}
@@ -155,5 +158,5 @@ def test_missing_videos_are_left_out_only_when_that_is_allowed(
     assert run_script(*arguments).exit_code == 1
     result = run_script(*arguments, "--allow-missing", "--json", out)
     assert result.exit_code == 0, result.output
-    assert "not the whole set" in result.output
+    assert "percent; not all of them" in result.output
     assert json.loads(out.read_text())["facts"]["masks"] == "scored on 4 of 6"
