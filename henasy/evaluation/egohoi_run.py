@@ -85,6 +85,8 @@ def score_similarity(
         raise InputError("videos", "not one item has its clip")
     scores = word_swap_scores(similarity[kept])
     facts = {**facts, "scored": f"{int(kept.sum())} of {len(annotations.items)} items"}
+    if annotations.num_repeated:
+        facts["repeated"] = f"{annotations.num_repeated} items have the clip and the caption of an earlier one: counted"
     if scores.num_tied:
         facts["ties"] = (
             f"{scores.num_tied} items have a swap exactly as close as the true caption, which counts as right"

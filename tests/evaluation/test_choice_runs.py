@@ -1,5 +1,7 @@
 """What runs of EgoMCQ and EgoHOIBench say of the files that they score."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -51,3 +53,26 @@ def test_far_fewer_questions_are_remarked(num_questions: int, num_kept: int, rem
     annotations = EgoMcq(questions=tuple(map(question, range(num_questions))))
     kept = np.arange(num_questions) < num_kept
     assert egomcq_run.score_similarity(annotations, np.zeros((num_questions, 5)), {}, kept=kept).remark == remark
+
+
+def test_repeated_items_and_questions_are_counted() -> None:
+    others = (replace(ITEM, text="#C C shuts the jar"), replace(ITEM, span=CHOICES[1]))
+    similarity = np.zeros((4, NUM_CAPTIONS))
+    facts = egohoi_run.score_similarity(EgoHoi(items=(ITEM, *others, ITEM)), similarity, {}).facts
+    assert facts["repeated"] == "1 items have the clip and the caption of an earlier one: counted"
+    assert "repeated" not in egohoi_run.score_similarity(EgoHoi(items=(ITEM, *others)), similarity[:3], {}).facts
+
+    first, second = question(0), question(1)
+    moved = replace(first, choices=CHOICES[::-1], answer=4)
+    elsewhere = replace(first, answer=2)
+    asked = EgoMcq(questions=(first, second, moved, elsewhere))
+    facts = egomcq_run.score_similarity(asked, np.zeros((4, 5)), {}).facts
+    assert facts["repeated"] == "1 questions have the text and the right clip of an earlier one: counted"
+    assert "choices" not in facts
+
+
+def test_a_clip_that_is_two_choices_of_a_question_is_counted() -> None:
+    twice = replace(question(0), choices=(*CHOICES[:4], CHOICES[0]))
+    facts = egomcq_run.score_similarity(EgoMcq(questions=(twice, question(1))), np.zeros((2, 5)), {}).facts
+    assert facts["choices"] == "1 questions have the same clip twice among their choices: counted"
+    assert "repeated" not in facts

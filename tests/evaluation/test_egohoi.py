@@ -117,6 +117,12 @@ def test_load_counts_a_time_before_the_video_as_its_start(tmp_path: Path) -> Non
     ("changed", "message"),
     [
         ({"verb_neg": ""}, "line 2: verb_neg is '', must be captions"),
+        (
+            {"noun_neg": "#C C opens the box, #C C opens the jar"},
+            "line 2: noun_neg is '#C C opens the box, #C C opens the jar', must be captions other than the true one, "
+            "'#C C opens the jar'",
+        ),
+        ({"verb_neg": "#C C opens the jar"}, "line 2: verb_neg is '#C C opens the jar', must be captions other than"),
         ({"noun_neg": "a,,b"}, "line 2: noun_neg is 'a,,b', must be captions"),
         ({"clip_text": " "}, "line 2: clip_text is ' ', must be a non-blank"),
         ({"clip_end": "1.5"}, "line 2: clip_end is '1.5', must be after clip_start 1.5"),
