@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from henasy.errors import ConfigError, InputError
 
 ENTITY_WEIGHT = 0.5
-"""Of the best entity, beside the clip's 1; measured on rendered archives (docs/benchmarks.md)."""
+"""Of the best entity, beside the clip's 1. Fixed by hand: docs/benchmarks.md compares no other weights of moments."""
 _MAX_ROUNDS = 4
 _STEADY = (0.15, 0.7, 0.15)
 """Weights of a clip and its neighbours while a moment grows: one odd clip does not end a long action."""
@@ -98,13 +98,24 @@ def clip_evidence(
         clip_scores: (N,) cosine of the text and each clip.
         entity_scores: (N, E) cosine of the text and each entity, -inf for entities without patches; None or E = 0
             leaves the clips alone.
+
+    Raises:
+        InputError: arrays of different lengths, an entity score that is neither finite nor -inf.
     """
     clips = np.asarray(clip_scores, np.float64)
-    if entity_scores is None or not entity_scores.shape[1]:
+    if entity_scores is None:
         return clips
-    best = np.asarray(entity_scores, np.float64).max(axis=1)
+    entities = np.asarray(entity_scores, np.float64)
+    if entities.ndim != 2 or len(entities) != len(clips):
+        raise InputError("entity_scores", f"have shape {entities.shape}, needed is ({len(clips)}, E)")
+    is_wrong = (np.isnan(entities) | np.isposinf(entities)).any(axis=1)
+    if is_wrong.any():
+        raise InputError("entity_scores", f"clip {int(np.argmax(is_wrong))} has one that is neither finite nor -inf")
+    if not entities.shape[1]:
+        return clips
+    best = entities.max(axis=1)
     # A clip without any entity says what its own vector says.
-    best = np.where(np.isfinite(best), best, clips)
+    best = np.where(np.isneginf(best), clips, best)
     weighted: NDArray[np.float64] = (clips + ENTITY_WEIGHT * best) / (1 + ENTITY_WEIGHT)
     return weighted
 
@@ -166,9 +177,14 @@ def find_moment_at(
     Args:
         clip: where to begin, counted as the scores are.
 
-    The other arguments, and what is raised, are those of `find_moments`.
+    The other arguments are those of `find_moments`.
+
+    Raises:
+        InputError: as `find_moments`; there is no such clip.
     """
     clips = _checked(starts_s, ends_s, scores, vectors)
+    if not 0 <= clip < len(clips.scores):
+        raise InputError("clip", f"{clip} is not one of the video's {len(clips.scores)} clips, counted from 0")
     while True:
         span = _span_around(clips, clip, rule)
         under = np.flatnonzero((clips.ends_s > span[0]) & (clips.starts_s < span[1]))

@@ -285,6 +285,27 @@ def test_evidence_is_two_thirds_clip_and_one_third_best_entity() -> None:
 
 
 @pytest.mark.parametrize(
+    ("entities", "message"),
+    [
+        ([[0.1, np.nan], [0.2, 0.3]], "entity_scores: clip 0 has one that is neither finite nor -inf"),
+        ([[0.1, -np.inf], [np.inf, 0.3]], "entity_scores: clip 1 has one"),
+        ([[0.1, 0.2]], r"entity_scores: have shape \(1, 2\), needed is \(2, E\)"),
+        ([0.1, 0.2], r"entity_scores: have shape \(2,\), needed is \(2, E\)"),
+    ],
+)
+def test_bad_entity_scores_are_named(entities: list[list[float]], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        clip_evidence(np.array([0.5, 0.4], np.float32), np.array(entities, np.float32))
+
+
+@pytest.mark.parametrize(("num_clips", "clip"), [(5, 5), (5, -1), (0, 0)])
+def test_a_clip_that_is_not_there_leads_nowhere(num_clips: int, clip: int) -> None:
+    spans = clips(num_clips)
+    with pytest.raises(InputError, match=f"clip: {clip} is not one of the video's {num_clips} clips"):
+        find_moment_at(spans[:, 0], spans[:, 1], np.zeros(num_clips), clip)
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"scores": np.zeros(4)}, r"scores: has shape \(4,\), needed is \(5,\)"),
