@@ -93,7 +93,7 @@ def encode_clips(
     if missing and not is_allowing_missing:
         shown = "\n".join(missing[:_LISTED])
         raise NotFoundError(
-            f"{videos}: {len(missing)} of {len(clips)} annotated clips have no video:\n{shown}\n"
+            f"{videos}: {len(missing)} of {len(clips)} annotated clips have no whole video:\n{shown}\n"
             "--allow-missing scores the rest"
         )
     has_entities = isinstance(rule, PlanRule)
@@ -129,7 +129,6 @@ def clip_windows(clips: Sequence[MomentClip], files: dict[str, VideoFiles]) -> t
     A file named by the clip itself, as Ego4D's clip downloads are, is preferred and taken whole.
 
     Raises:
-        InputError: a video lies in chunks.
         AnnotationError: the annotations do not say where the clip lies.
     """
     windows, missing = [], []
@@ -138,9 +137,9 @@ def clip_windows(clips: Sequence[MomentClip], files: dict[str, VideoFiles]) -> t
         span = clip.part_of_video()
         found = own or files.get(span.video_id)
         if found is None:
-            missing.append(f"clip {clip.clip_uid} of video {span.video_id}")
+            missing.append(f"clip {clip.clip_uid} of video {span.video_id}: no file")
         elif found.chunk_starts_s is not None:
-            raise InputError("videos", f"{found.paths[0].parent}: a video in chunks; moment queries need whole files")
+            missing.append(f"clip {clip.clip_uid} of video {span.video_id}: {found.paths[0].parent} is in chunks")
         elif own is not None:
             windows.append(Window(clip.clip_uid, own.paths[0]))
         else:

@@ -11,14 +11,17 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from henasy.errors import CheckpointError, InputError, NotFoundError, SpaceMismatchError
+from henasy.checkpoint.encoder import load_encoder
+from henasy.errors import CheckpointError, InputError, NotFoundError, SpaceMismatchError, VideoError
 from henasy.evaluation import egomq_encoded
+from henasy.evaluation.dense import PlanRule
 from henasy.evaluation.egomq import load_egomq
 from henasy.evaluation.egomq_encoded import MqOptions, run
 from henasy.evaluation.egomq_run import gain_facts, load_annotations
 from henasy.evaluation.mq_features import (
     ClipFeatures,
     clip_windows,
+    encode_clips,
     load_clip_features,
     read_features,
     side_by_side,
@@ -246,10 +249,24 @@ def test_clips_are_found_by_their_own_file_or_in_their_video(tmp_path: Path) -> 
     }
     windows, missing = clip_windows(clips, files)
     assert windows == [("val0", Path("val0.mp4"), 0.0, None), ("val1", Path("vval1.mp4"), 30.0, 90.0)]
-    assert missing == ["clip val2 of video vval2"]
+    assert missing == ["clip val2 of video vval2: no file"]
     chunked = {"vval0": VideoFiles(video_id="vval0", paths=(Path("v/0.mp4"),), chunk_starts_s=(0,))}
-    with pytest.raises(InputError, match="a video in chunks"):
-        clip_windows(clips, chunked)
+    windows, missing = clip_windows(clips[:1], chunked)
+    assert not windows
+    assert missing == ["clip val0 of video vval0: v is in chunks"]
+
+
+def test_videos_in_chunks_are_missing_ones(tmp_path: Path) -> None:
+    write_task(tmp_path)
+    clips = load_egomq(tmp_path, "val").clips
+    chunk = tmp_path / "videos" / f"{clips[0].part_of_video().video_id}.mp4" / "0.mp4"
+    chunk.parent.mkdir(parents=True)
+    chunk.write_bytes(b"-")
+    given: dict[str, Any] = {"videos": tmp_path / "videos", "encoder": load_encoder("henasy-tiny"), "is_cached": False}
+    with pytest.raises(NotFoundError, match=r"have no whole video:\n(.*\n)*.*is in chunks"):
+        encode_clips(clips, PlanRule(), **given, is_allowing_missing=False)
+    with pytest.raises(VideoError, match="is in chunks"):  # not one is left to encode
+        encode_clips(clips, PlanRule(), **given, is_allowing_missing=True)
 
 
 def test_moments_become_spans_of_features() -> None:
