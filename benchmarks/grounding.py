@@ -44,6 +44,7 @@ def show(console: Console, result: GroundingResult) -> None:
     """Prints heading, tables and what fixes their numbers."""
     console.print(result.heading, style="bold", highlight=False, soft_wrap=True)
     table = Table("mIoU %", *COLUMNS.values())
+    table.columns[0].overflow = "fold"
     for column in table.columns[1:]:
         column.justify, column.no_wrap = "right", True
     for row in result.published:
