@@ -290,7 +290,11 @@ class Engine:
     ) -> list[FoundMoment]:
         """The moments that become hits, in the order in which they are shown."""
         wanted = MomentsWanted(
-            top_k=request.top_k, min_score=request.min_score, max_per_video=request.max_hits_per_video
+            top_k=request.top_k,
+            min_score=request.min_score,
+            max_per_video=request.max_hits_per_video,
+            start_s=request.filters.start_s,
+            end_s=request.filters.end_s,
         )
         found = MomentSearch(self.index, vector, scope.selection, proceed).best(wanted)
         if request.max_hits_per_video is None:

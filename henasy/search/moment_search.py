@@ -43,6 +43,18 @@ class MomentsWanted:
     top_k: int
     min_score: float | None = None
     max_per_video: int | None = None
+    start_s: float | None = None
+    """A moment ends after this time of its video."""
+    end_s: float | None = None
+    """A moment starts before this time of its video."""
+
+    def holds(self, start_s: float, end_s: float) -> bool:
+        """Whether a clip lies in the time that was asked for."""
+        return (self.start_s is None or start_s >= self.start_s) and (self.end_s is None or end_s <= self.end_s)
+
+    def is_met(self, start_s: float, end_s: float) -> bool:
+        """Whether a moment shares time with what was asked for, though a clip that does may have led to it."""
+        return (self.start_s is None or end_s > self.start_s) and (self.end_s is None or start_s < self.end_s)
 
 
 class FoundMoment(NamedTuple):
@@ -137,10 +149,14 @@ class MomentSearch:
 
     def _moments_of(self, stretch: _Stretch, wanted: MomentsWanted) -> list[FoundMoment]:
         """The moments of a whole video of which hits may become."""
-        rule = MomentRule(max_moments=min(wanted.top_k, wanted.max_per_video or wanted.top_k))
+        most = min(wanted.top_k, wanted.max_per_video or wanted.top_k)
+        spans = zip(stretch.starts_s.tolist(), stretch.ends_s.tolist(), strict=True)
+        num_cut = sum(not wanted.holds(start_s, end_s) for start_s, end_s in spans)
+        rule = MomentRule(max_moments=most + num_cut)
         moments = find_moments(stretch.starts_s, stretch.ends_s, stretch.evidence, vectors=stretch.vectors, rule=rule)
         spans = zip(moments.spans.tolist(), moments.scores.tolist(), strict=True)
-        return [self._found(stretch, start_s, end_s, score) for (start_s, end_s), score in spans]
+        met = [((start_s, end_s), score) for (start_s, end_s), score in spans if wanted.is_met(start_s, end_s)]
+        return [self._found(stretch, start_s, end_s, score) for (start_s, end_s), score in met[:most]]
 
     def _led_to(self, wanted: MomentsWanted) -> list[FoundMoment]:
         """The moments around the best clips; where those fill too few videos, around the best of the other clips."""
@@ -149,10 +165,10 @@ class MomentSearch:
         for _ in range(_MAX_ROUNDS):
             tried = self._follow(found, left, wanted)
             most = wanted.max_per_video or wanted.top_k
-            if not tried or sum(min(len(known), most) for known in found.values()) >= wanted.top_k:
+            if not tried or sum(min(len(known), most) for known in _met(found, wanted)) >= wanted.top_k:
                 break
-            left = self._left(left, found, tried, most)
-        return [moment for known in found.values() for moment in known]
+            left = self._left(left, found, tried, wanted)
+        return [moment for known in _met(found, wanted) for moment in known]
 
     def _follow(self, found: dict[int, list[FoundMoment]], left: Selection, wanted: MomentsWanted) -> list[int]:
         """Adds the moments that the best clips of `left` lead to; the clips that were followed."""
@@ -172,7 +188,7 @@ class MomentSearch:
         return tried
 
     def _left(
-        self, selection: Selection, found: dict[int, list[FoundMoment]], tried: list[int], most: int
+        self, selection: Selection, found: dict[int, list[FoundMoment]], tried: list[int], wanted: MomentsWanted
     ) -> Selection:
         """The clips that may lead to further hits: of videos that are not full, not under moments that are known."""
         is_left = np.full(self._index.num_clips, selection.rows is None)
@@ -180,7 +196,7 @@ class MomentSearch:
             is_left[selection.rows] = True
         is_left[tried] = False
         for video_row, known in found.items():
-            if len(known) >= most:
+            if sum(wanted.is_met(one.start_s, one.end_s) for one in known) >= (wanted.max_per_video or wanted.top_k):
                 span = self._index.rows_of_video(self._index.videos[video_row].video_id)
                 is_left[span.start : span.stop] = False
             for moment in known:
@@ -258,6 +274,11 @@ class MomentSearch:
 
     def _video_row(self, row: int) -> int:
         return int(self._index.video_rows(np.array([row]))[0])
+
+
+def _met(found: dict[int, list[FoundMoment]], wanted: MomentsWanted) -> list[list[FoundMoment]]:
+    """Of each video the moments that meet the time asked for."""
+    return [[moment for moment in known if wanted.is_met(moment.start_s, moment.end_s)] for known in found.values()]
 
 
 def _picked(found: list[FoundMoment], wanted: MomentsWanted) -> list[FoundMoment]:

@@ -214,6 +214,19 @@ def test_filters_grouping_and_thresholds_hold(engine: Engine) -> None:
     assert ask(engine, top_k=4, min_score=limit) == best[:2]
 
 
+@pytest.mark.usefixtures("is_scanned")
+@pytest.mark.parametrize("start_s", [47.0, 47.6, 48.0, 103.9, 104.5, 259.5])
+def test_moments_share_time_with_a_filter(engine: Engine, start_s: float) -> None:
+    """Just where planted actions end, so that clips which reach over the bound hold the best moments."""
+    late = ask(engine, top_k=20, filters=Filters(start_s=start_s))
+    assert late
+    assert all(hit.span.end_s > start_s for hit in late)
+    end_s = 41.0 - (start_s - 47.0) / 100
+    early = ask(engine, top_k=20, filters=Filters(end_s=end_s))
+    assert early
+    assert all(hit.span.start_s < end_s for hit in early)
+
+
 def test_both_ways_find_the_same_best_moments(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     scanned = ask(engine, top_k=4)
     monkeypatch.setattr(moment_search, "SCAN_MAX_CLIPS", 0)
