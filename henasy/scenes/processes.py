@@ -32,6 +32,7 @@ def run_each(work: Callable[[Item, Report], None], items: Sequence[Item], worker
     Raises:
         ConfigError: `work` raised it.
         ChildProcessError: a process was killed or crashed.
+        KeyboardInterrupt: a process was ended by Ctrl-C.
         OSError: `work` raised it, e.g. because the disk is full.
         RuntimeError: `work` raised anything else; holds its traceback.
     """
@@ -71,6 +72,9 @@ def _step(pipe: Connection, item: Item, process: SpawnProcess) -> Step[Item]:
     except EOFError:
         process.join()
         pipe.close()
+        if process.exitcode == -signal.SIGINT:
+            # Ctrl-C was for all of them; the child's end can be seen before this process hears of it.
+            raise KeyboardInterrupt from None
         if process.exitcode:
             raise ChildProcessError(
                 f"{item}: its process was killed or crashed, exit code {process.exitcode}"

@@ -60,6 +60,16 @@ def test_errors_and_deaths_arrive_as_errors(item: str, error: type[Exception], m
         list(run_each(_fail, [item], workers=1))
 
 
+def _interrupted(item: int, report: Report) -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(60)
+
+
+def test_an_interrupted_process_is_an_interruption_and_no_crash() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        list(run_each(_interrupted, [1], workers=1))
+
+
 def test_what_runs_is_stopped_when_the_steps_are_no_longer_wanted(tmp_path: Path) -> None:
     path = tmp_path / "alive"
     steps = run_each(_linger, [path], workers=1)
