@@ -10,6 +10,7 @@ import torch
 
 from henasy.checkpoint.encoder import Encoder, load_encoder
 from henasy.errors import InputError
+from henasy.evaluation.clip_features import missing_facts
 from henasy.evaluation.dense import DenseRule, PlanRule, RateRule
 from henasy.evaluation.egomq import EgoMq, MomentClip, load_egomq, moments_file
 from henasy.evaluation.egomq_run import (
@@ -38,7 +39,7 @@ from henasy.evaluation.mq_search import search_classes
 from henasy.evaluation.report import file_digest
 from henasy.evaluation.result import BenchmarkResult
 from henasy.evaluation.run_report import draw_in_clips
-from henasy.evaluation.source import RenderedSource, SourceOptions, VideoSource, choose_source
+from henasy.evaluation.source import SourceOptions, VideoSource, span_videos
 from henasy.heads.files import has_head
 from henasy.heads.proposal_training import ProposalTraining
 from henasy.training.config import TrainConfig
@@ -62,7 +63,6 @@ RENDERED_TRAINING = ProposalTraining(
     ),
 )
 """For a few hundred moments and a minute."""
-_LISTED = 20
 Facts = dict[str, object]
 Report = Callable[[str], None]
 
@@ -137,7 +137,7 @@ def run(options: SourceOptions, mq: MqOptions, report: Report) -> dict[str, Benc
         path = _annotations("--features", options)
         maker = _elsewhere(mq.features, is_allowing_missing=options.is_allowing_missing)
     else:
-        source = _video_source(options)
+        source = span_videos(options)
         path, maker = source.annotations, _encoding(source)
     task = _Task(path, load_annotations(path, mq.classes), maker, mq, torch.device(options.device), report)
     head, facts = ask_head(task)
@@ -157,7 +157,7 @@ def ask_search(task: _Task, encoder: Encoder) -> tuple[PredictionFile, Facts]:
     val = task.annotations.val
     features = task.maker.features_of(val.clips, rule)
     predictions = search_classes(val, features.by_clip, task.annotations.labels, encoder)
-    return predictions, {"features": rule.said, **_missing(features)}
+    return predictions, {"features": rule.said, **missing_facts(features.missing)}
 
 
 def ask_head(task: _Task) -> tuple[PredictionFile, Facts]:
@@ -167,7 +167,7 @@ def ask_head(task: _Task) -> tuple[PredictionFile, Facts]:
     is_kept = task.mq.head is not None and has_head(task.mq.head)
     train = None if is_kept and task.mq.export is None else load_egomq(task.path, "train", task.annotations.classes)
     facts: Facts = {"features": maker.rule.said} if maker.encoder is not None else {}
-    facts |= _missing(val.features)
+    facts |= missing_facts(val.features.missing)
     if train is not None:
         facts["training annotations sha256"] = file_digest(moments_file(task.path, "train"))
     if train is not None and task.mq.export is not None:
@@ -194,13 +194,6 @@ def _pictured(result: BenchmarkResult, task: _Task, source: VideoSource | None) 
     return replace(result, illustrated=result.illustrated._replace(draw=partial(draw_in_clips, source, clips)))
 
 
-def _missing(features: FeatureSet) -> Facts:
-    lines = features.missing
-    if not lines:
-        return {}
-    return {"missing": [f"{len(lines)} clips or parts of clips have no features", *lines[:_LISTED]]}
-
-
 def _head(task: _Task, train: EgoMq | None) -> tuple[MomentHead, Facts]:
     """The head, and what was missing when it was trained."""
     if train is None or (task.mq.head is not None and has_head(task.mq.head)):
@@ -220,7 +213,7 @@ def _head(task: _Task, train: EgoMq | None) -> tuple[MomentHead, Facts]:
         device=task.device,
         report=task.report,
     )
-    return head, {f"training {name}": value for name, value in _missing(learnt.features).items()}
+    return head, {f"training {name}": value for name, value in missing_facts(learnt.features.missing).items()}
 
 
 def _split(task: _Task, annotations: EgoMq, rule: DenseRule) -> _Split:
@@ -258,18 +251,6 @@ def _encoding(source: VideoSource) -> _Maker:
     rule: DenseRule = PlanRule() if source.is_rendered else RateRule()
     facts = encoder_facts(source.model, encoder, is_rendered=source.is_rendered)
     return _Maker(make, rule, f"{encoder.space_id} {rule.name}", facts, encoder, source.is_rendered)
-
-
-def _video_source(options: SourceOptions) -> VideoSource:
-    source = choose_source(options)
-    if not isinstance(source, RenderedSource):
-        assert isinstance(source, VideoSource)
-        return source
-    # Loads the rendering library, which real footage needs not.
-    from henasy.evaluation.rendered_spans import rendered_span_layout
-
-    layout = rendered_span_layout(options.archive)
-    return source.as_videos(layout.annotations, layout.videos)
 
 
 def _annotations(option: str, options: SourceOptions) -> Path:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from henasy.errors import AnnotationError
+from henasy.evaluation.frame_rules import Span
 from henasy.evaluation.json_record import JsonRecord, read_json_record
 
 _PAST_END_S = 2.0
@@ -46,6 +47,10 @@ class NlqClip:
     """Where the clip starts in the video."""
     end_s: float
     queries: tuple[NlqQuery, ...]
+
+    def part_of_video(self) -> Span:
+        """Where it lies in its video."""
+        return Span(self.video_uid, self.start_s, self.end_s)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ import torch
 
 from henasy.checkpoint.encoder import Encoder, load_encoder
 from henasy.errors import InputError
+from henasy.evaluation.clip_features import missing_facts
 from henasy.evaluation.dense import DenseRule, PlanRule, RateRule
 from henasy.evaluation.egonlq import EgoNlq, NlqClip, NlqQuery, annotation_file, load_egonlq
 from henasy.evaluation.egonlq_run import GIVEN, SEARCHED, TRAINED, score_file, scored_result
@@ -19,7 +20,7 @@ from henasy.evaluation.nlq_predictions import Predictions, write_nlq_predictions
 from henasy.evaluation.nlq_search import search_moments
 from henasy.evaluation.report import file_digest
 from henasy.evaluation.result import BenchmarkResult
-from henasy.evaluation.source import RenderedSource, SourceOptions, VideoSource, choose_source
+from henasy.evaluation.source import SourceOptions, VideoSource, span_videos
 from henasy.heads.files import has_head
 from henasy.heads.vslnet_training import VslNetTraining
 from henasy.search.request import DEFAULT_WORDING
@@ -43,7 +44,6 @@ RENDERED_TRAINING = VslNetTraining(
 )
 """For a few hundred questions and two minutes."""
 
-_LISTED = 20
 
 Facts = dict[str, object]
 Report = Callable[[str], None]
@@ -121,7 +121,7 @@ def score_search(task: _Task) -> BenchmarkResult:
     predictions = search_moments(
         _answerable(task.annotations, features), features.by_clip, task.encoder, DEFAULT_WORDING
     )
-    facts = {**task.facts, "features": rule.said, "wording": str(DEFAULT_WORDING), **_missing(features)}
+    facts = {**task.facts, "features": rule.said, "wording": str(DEFAULT_WORDING), **missing_facts(features.missing)}
     return _scored(SEARCHED, task, predictions, facts)
 
 
@@ -133,7 +133,7 @@ def score_head(task: _Task) -> BenchmarkResult:
     asked = _answerable(task.annotations, features)
     device = torch.device(task.options.device)
     predictions = ask_head(head, asked, features.by_clip, task.encoder, task.space, device=device)
-    facts |= {"text": "sentence tokens of the text tower, in the joint space", **_missing(features)}
+    facts |= {"text": "sentence tokens of the text tower, in the joint space", **missing_facts(features.missing)}
     facts["head"] = f"this project's own VSLNet, {head.training}"
     return _scored(TRAINED, task, predictions, facts)
 
@@ -142,7 +142,7 @@ def _trained(task: _Task, facts: Facts) -> NlqHead:
     assert task.train is not None
     facts["training annotations sha256"] = file_digest(task.train.path)
     features = _features(task, task.train.clips, task.rule)
-    facts |= {f"training {name}": value for name, value in _missing(features).items()}
+    facts |= {f"training {name}": value for name, value in missing_facts(features.missing).items()}
     settings = RENDERED_TRAINING if task.is_rendered else VslNetTraining()
     return trained_nlq_head(
         task.train,
@@ -164,7 +164,7 @@ def _task(options: SourceOptions, nlq: NlqOptions, report: Report) -> _Task:
         if model is None:
             raise InputError("--features", "needs --model, whose text tower reads the questions")
     else:
-        source = _video_source(options)
+        source = span_videos(options)
         path, model = source.annotations, source.model
     encoder = load_encoder(model, device=options.device, num_frames=options.num_frames)
     is_rendered = source is not None and source.is_rendered
@@ -227,29 +227,10 @@ def _answerable(annotations: EgoNlq, features: NlqFeatureSet) -> list[NlqQuery]:
     return [query for query in annotations.queries if query.key.clip_uid in features.by_clip]
 
 
-def _missing(features: NlqFeatureSet) -> Facts:
-    lines = features.missing
-    if not lines:
-        return {}
-    return {"missing": [f"{len(lines)} clips or parts of clips have no features", *lines[:_LISTED]]}
-
-
 def _scored(made: str, task: _Task, predictions: Predictions, facts: Facts) -> BenchmarkResult:
     if task.nlq.save_predictions is not None:
         write_nlq_predictions(task.nlq.save_predictions / f"{made}.json", predictions)
     return scored_result(made, task.annotations, predictions, facts, is_rendered=task.is_rendered, source=task.source)
-
-
-def _video_source(options: SourceOptions) -> VideoSource:
-    source = choose_source(options)
-    if not isinstance(source, RenderedSource):
-        assert isinstance(source, VideoSource)
-        return source
-    # Loads the rendering library, which real footage needs not.
-    from henasy.evaluation.rendered_spans import rendered_span_layout
-
-    layout = rendered_span_layout(options.archive)
-    return source.as_videos(layout.annotations, layout.videos)
 
 
 def _annotations(option: str, options: SourceOptions) -> Path:

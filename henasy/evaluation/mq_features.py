@@ -12,13 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from henasy.checkpoint.encoder import Encoder
-from henasy.errors import InputError, NotFoundError, VideoError
-from henasy.evaluation.dense import DenseFeatures, DenseRule, PlanRule, Window, dense_features
+from henasy.errors import NotFoundError
+from henasy.evaluation.clip_features import encode_annotated_clips, feature_file, read_features, require_one_width
+from henasy.evaluation.dense import DenseFeatures, DenseRule, PlanRule
 from henasy.evaluation.egomq import MomentClip
-from henasy.evaluation.video_files import VideoFiles, videos_by_id
 
 _LISTED = 20
-SUFFIXES = (".npy", ".pt")
 
 
 class ClipFeatures(NamedTuple):
@@ -83,27 +82,18 @@ def encode_clips(
     is_allowing_missing: bool,
     is_cached: bool,
 ) -> FeatureSet:
-    """L2-normalised embeddings of every clip, as the rule lays them; as an index has them, with the entities.
-
-    Raises:
-        NotFoundError: videos are missing and that is not allowed; they are listed.
-        VideoError: the same for videos that cannot be read, or if not one can be.
-    """
-    windows, missing = clip_windows(clips, videos_by_id(videos))
-    if missing and not is_allowing_missing:
-        shown = "\n".join(missing[:_LISTED])
-        raise NotFoundError(
-            f"{videos}: {len(missing)} of {len(clips)} annotated clips have no whole video:\n{shown}\n"
-            "--allow-missing scores the rest"
-        )
-    has_entities = isinstance(rule, PlanRule)
-    dense = dense_features(encoder, windows, rule, has_entities=has_entities, is_caching=is_cached)
-    faults = dense.listed()
-    if not dense.features or (faults and not is_allowing_missing):
-        listed = "\n".join((faults or missing)[:_LISTED])
-        raise VideoError(f"{videos}: features are missing:\n{listed}\n--allow-missing scores the rest")
-    by_clip = {uid: _clip_features(found) for uid, found in dense.features.items()}
-    return FeatureSet(by_clip=by_clip, missing=(*missing, *faults))
+    """The features of every clip, with entities where they lie as in an index; see `encode_annotated_clips`."""
+    encoded = encode_annotated_clips(
+        clips,
+        rule,
+        videos=videos,
+        encoder=encoder,
+        has_entities=isinstance(rule, PlanRule),
+        is_allowing_missing=is_allowing_missing,
+        is_cached=is_cached,
+    )
+    by_clip = {uid: _clip_features(found) for uid, found in encoded.by_clip.items()}
+    return FeatureSet(by_clip=by_clip, missing=encoded.missing)
 
 
 def _clip_features(found: DenseFeatures) -> ClipFeatures:
@@ -123,30 +113,6 @@ def _step_s(spans: NDArray[np.float64]) -> float:
     return float(spans[1, 0] - spans[0, 0] if len(spans) > 1 else spans[0, 1] - spans[0, 0])
 
 
-def clip_windows(clips: Sequence[MomentClip], files: dict[str, VideoFiles]) -> tuple[list[Window], list[str]]:
-    """Where each clip lies in its video, and a line for each without one.
-
-    A file named by the clip itself, as Ego4D's clip downloads are, is preferred and taken whole.
-
-    Raises:
-        AnnotationError: the annotations do not say where the clip lies.
-    """
-    windows, missing = [], []
-    for clip in clips:
-        own = files.get(clip.clip_uid)
-        span = clip.part_of_video()
-        found = own or files.get(span.video_id)
-        if found is None:
-            missing.append(f"clip {clip.clip_uid} of video {span.video_id}: no file")
-        elif found.chunk_starts_s is not None:
-            missing.append(f"clip {clip.clip_uid} of video {span.video_id}: {found.paths[0].parent} is in chunks")
-        elif own is not None:
-            windows.append(Window(clip.clip_uid, own.paths[0]))
-        else:
-            windows.append(Window(clip.clip_uid, found.paths[0], span.start_s, span.end_s))
-    return windows, missing
-
-
 def load_clip_features(clips: Sequence[MomentClip], folder: Path, *, is_allowing_missing: bool) -> FeatureSet:
     """Features made elsewhere: `<clip_uid>.npy` or `<clip_uid>.pt`, each (T, D), evenly over the whole clip.
 
@@ -154,7 +120,7 @@ def load_clip_features(clips: Sequence[MomentClip], folder: Path, *, is_allowing
         NotFoundError: clips have no file and that is not allowed, or not one has any.
         InputError: a file holds no finite float matrix, or widths differ.
     """
-    paths = {clip.clip_uid: _feature_path(folder, clip.clip_uid) for clip in clips}
+    paths = {clip.clip_uid: feature_file(folder, clip.clip_uid) for clip in clips}
     missing = tuple(f"clip {uid}" for uid, path in paths.items() if path is None)
     if len(missing) == len(clips) or (missing and not is_allowing_missing):
         shown = ", ".join(missing[:_LISTED])
@@ -169,42 +135,5 @@ def load_clip_features(clips: Sequence[MomentClip], folder: Path, *, is_allowing
             features = read_features(path)
             span = clip.part_of_video()
             by_clip[clip.clip_uid] = side_by_side(features, span.end_s - span.start_s)
-    widths = {found.features.shape[1] for found in by_clip.values()}
-    if len(widths) > 1:
-        raise InputError("features", f"{folder}: files are {sorted(widths)} wide, must all have one width")
+    require_one_width(folder, (found.features for found in by_clip.values()))
     return FeatureSet(by_clip=by_clip, missing=missing)
-
-
-def read_features(path: Path) -> NDArray[np.float32]:
-    """The matrix (T, D) of a file.
-
-    Raises:
-        InputError: the file is damaged, or holds no finite float matrix.
-    """
-    try:
-        array = _read_tensor(path) if path.suffix == ".pt" else np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, RuntimeError) as error:
-        raise InputError("features", f"{path} is not a plain array: {error}") from error
-    if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or array.ndim != 2 or 0 in array.shape:
-        shape = getattr(array, "shape", type(array).__name__)
-        raise InputError("features", f"{path} has shape {shape}, must be (T, D) of floats")
-    bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
-    if len(bad):
-        raise InputError("features", f"{path} has NaN or infinity in row {bad[0]}")
-    return array.astype(np.float32)
-
-
-def _feature_path(folder: Path, clip_uid: str) -> Path | None:
-    return next((path for suffix in SUFFIXES if (path := folder / f"{clip_uid}{suffix}").is_file()), None)
-
-
-def _read_tensor(path: Path) -> object:
-    import pickle
-
-    import torch
-
-    try:
-        tensor = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ValueError(str(error).splitlines()[0]) from error
-    return tensor.float().numpy() if isinstance(tensor, torch.Tensor) else tensor

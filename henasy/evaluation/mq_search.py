@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from henasy.checkpoint.encoder import Encoder
+from henasy.evaluation.clip_features import text_evidence
 from henasy.evaluation.egomq import EgoMq
 from henasy.evaluation.mq_features import ClipFeatures
 from henasy.evaluation.mq_head import surest
 from henasy.evaluation.mq_predictions import PredictedMoment, PredictionFile, Predictions
-from henasy.search.moments import MomentRule, clip_evidence, find_moments
+from henasy.search.moments import MomentRule, find_moments
 
 _NUM_DISJOINT = 10
 """Of each class in a clip, for the average precision: a second answer in the same place only costs there."""
@@ -24,7 +25,7 @@ _MAX_IOU = 0.5
 def search_classes(
     annotations: EgoMq, features: Mapping[str, ClipFeatures], classes: tuple[str, ...], encoder: Encoder
 ) -> PredictionFile:
-    """Moments of every class in every clip that has features, scored by the evidence of their best feature."""
+    """Moments of every class in every clip that has features, scored as the moment search scores them."""
     texts = dict(zip(classes, encoder.encode_texts([class_text(label) for label in classes]), strict=True))
     disjoint = MomentRule(max_moments=_NUM_DISJOINT)
     detection: Predictions = {}
@@ -48,16 +49,9 @@ def class_text(label: str) -> str:
 
 
 def _find(label: str, clip: ClipFeatures, text: NDArray[np.float32], rule: MomentRule) -> list[PredictedMoment]:
-    moments = find_moments(clip.spans[:, 0], clip.spans[:, 1], _evidence(clip, text), vectors=clip.features, rule=rule)
+    scores = text_evidence(clip.features, clip.entities, clip.is_valid, text)
+    moments = find_moments(clip.spans[:, 0], clip.spans[:, 1], scores, vectors=clip.features, rule=rule)
     return [
         PredictedMoment(label, float(start_s), float(end_s), float(score))
         for (start_s, end_s), score in zip(moments.spans, moments.scores, strict=True)
     ]
-
-
-def _evidence(clip: ClipFeatures, text: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(T,) how well each feature's clip and entities fit a text, as the moment search scores an index."""
-    scores = clip.features @ text
-    if clip.entities is None or clip.is_valid is None:
-        return clip_evidence(scores)
-    return clip_evidence(scores, np.where(clip.is_valid, clip.entities @ text, -np.inf))

@@ -13,14 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from henasy.checkpoint.encoder import Encoder
-from henasy.errors import InputError, NotFoundError, VideoError
-from henasy.evaluation.dense import DenseFeatures, DenseRule, Window, dense_features
+from henasy.errors import InputError, NotFoundError
+from henasy.evaluation.clip_features import (
+    encode_annotated_clips,
+    feature_file,
+    read_features,
+    require_one_width,
+    shown,
+)
+from henasy.evaluation.dense import DenseFeatures, DenseRule
 from henasy.evaluation.egonlq import NlqClip
-from henasy.evaluation.mq_features import SUFFIXES, read_features
-from henasy.evaluation.video_files import VideoFiles, videos_by_id
 from henasy.heads.vslnet_spans import even_spans
 
-_LISTED = 20
 _REFERENCE_RATE = 30 / 16
 """Features per second of the whole-video files that Ego4D publishes."""
 
@@ -59,55 +63,18 @@ def encode_nlq_clips(
     is_allowing_missing: bool,
     is_cached: bool,
 ) -> NlqFeatureSet:
-    """L2-normalised embeddings of every clip that is asked about, as the rule lays them.
-
-    Args:
-        clips: what is asked about.
-        videos: folder of the videos.
-        encoder: what encodes.
-        rule: where features lie in a clip.
-        has_entities: whether the entities are wanted too.
-        is_allowing_missing: whether to go on without videos that are missing or cannot be read.
-        is_cached: whether features may come from the cache and are kept there.
-
-    Raises:
-        NotFoundError: videos are missing and that is not allowed; they are listed.
-        VideoError: the same for videos that cannot be read, or if not one can be.
-    """
-    windows, missing = nlq_windows(clips, videos_by_id(videos))
-    if missing and not is_allowing_missing:
-        raise NotFoundError(
-            f"{videos}: {len(missing)} of {len(clips)} annotated clips have no whole video:\n{_shown(missing)}\n"
-            "--allow-missing scores the rest"
-        )
-    dense = dense_features(encoder, windows, rule, has_entities=has_entities, is_caching=is_cached)
-    faults = dense.listed()
-    if not dense.features or (faults and not is_allowing_missing):
-        raise VideoError(
-            f"{videos}: features are missing:\n{_shown(faults or missing)}\n--allow-missing scores the rest"
-        )
-    by_clip = {uid: _readable(found) for uid, found in dense.features.items()}
-    return NlqFeatureSet(by_clip=by_clip, missing=(*missing, *faults))
-
-
-def nlq_windows(clips: Sequence[NlqClip], files: dict[str, VideoFiles]) -> tuple[list[Window], list[str]]:
-    """Where each clip lies in its video, and a line for each without one.
-
-    A file named by the clip itself, as Ego4D's clip downloads are, is preferred and taken whole.
-    """
-    windows, missing = [], []
-    for clip in clips:
-        own = files.get(clip.clip_uid)
-        found = own or files.get(clip.video_uid)
-        if found is None:
-            missing.append(f"clip {clip.clip_uid} of video {clip.video_uid}: no file")
-        elif found.chunk_starts_s is not None:
-            missing.append(f"clip {clip.clip_uid} of video {clip.video_uid}: {found.paths[0].parent} is in chunks")
-        elif own is not None:
-            windows.append(Window(clip.clip_uid, own.paths[0]))
-        else:
-            windows.append(Window(clip.clip_uid, found.paths[0], clip.start_s, clip.end_s))
-    return windows, missing
+    """L2-normalised embeddings of every clip that is asked about; see `encode_annotated_clips`."""
+    encoded = encode_annotated_clips(
+        clips,
+        rule,
+        videos=videos,
+        encoder=encoder,
+        has_entities=has_entities,
+        is_allowing_missing=is_allowing_missing,
+        is_cached=is_cached,
+    )
+    by_clip = {uid: _readable(found) for uid, found in encoded.by_clip.items()}
+    return NlqFeatureSet(by_clip=by_clip, missing=encoded.missing)
 
 
 def load_nlq_features(clips: Sequence[NlqClip], folder: Path, *, is_allowing_missing: bool) -> NlqFeatureSet:
@@ -127,12 +94,10 @@ def load_nlq_features(clips: Sequence[NlqClip], folder: Path, *, is_allowing_mis
     if len(missing) == len(clips) or (missing and not is_allowing_missing):
         raise NotFoundError(
             f"{folder}: {len(missing)} of {len(clips)} clips have no <clip_uid> or <video_uid> .npy or .pt:\n"
-            f"{_shown(missing)}\n--allow-missing scores the rest"
+            f"{shown(missing)}\n--allow-missing scores the rest"
         )
     by_clip = {uid: features for uid, features in found.items() if features is not None}
-    widths = {features.features.shape[1] for features in by_clip.values()}
-    if len(widths) > 1:
-        raise InputError("features", f"{folder}: files are {sorted(widths)} wide, must all have one width")
+    require_one_width(folder, (features.features for features in by_clip.values()))
     return NlqFeatureSet(by_clip=by_clip, missing=missing)
 
 
@@ -148,7 +113,7 @@ def _readable(found: DenseFeatures) -> NlqFeatures:
 
 def _features_of(clip: NlqClip, folder: Path) -> NlqFeatures | None:
     duration_s = clip.end_s - clip.start_s
-    own, whole = (_path(folder, uid) for uid in (clip.clip_uid, clip.video_uid))
+    own, whole = (feature_file(folder, uid) for uid in (clip.clip_uid, clip.video_uid))
     if own is not None:
         features = read_features(own)
     elif whole is not None:
@@ -163,12 +128,3 @@ def _features_of(clip: NlqClip, folder: Path) -> NlqFeatures | None:
     else:
         return None
     return NlqFeatures(features, even_spans(len(features), duration_s), duration_s)
-
-
-def _path(folder: Path, uid: str) -> Path | None:
-    return next((path for suffix in SUFFIXES if (path := folder / f"{uid}{suffix}").is_file()), None)
-
-
-def _shown(lines: Sequence[str]) -> str:
-    rest = [f"and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else []
-    return "\n".join([*lines[:_LISTED], *rest])

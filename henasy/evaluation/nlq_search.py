@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from henasy.checkpoint.encoder import Encoder
+from henasy.evaluation.clip_features import text_evidence
 from henasy.evaluation.egonlq import NlqQuery
 from henasy.evaluation.nlq_features import NlqFeatures
 from henasy.evaluation.nlq_predictions import Predictions
-from henasy.search.moments import MomentRule, clip_evidence, find_moments
+from henasy.search.moments import MomentRule, find_moments
 from henasy.text.wording import Wording, mean_direction, texts_of
 
 NUM_SPANS = 5
@@ -36,16 +34,7 @@ def search_moments(
         vector = mean_direction(vectors[first : first + len(each)])
         first += len(each)
         clip = features[query.key.clip_uid]
+        scores = text_evidence(clip.features, clip.entities, clip.is_valid, vector)
         starts_s, ends_s = clip.spans[:, 0], clip.spans[:, 1]
-        found[query.key] = find_moments(
-            starts_s, ends_s, _evidence(clip, vector), vectors=clip.features, rule=rule
-        ).spans
+        found[query.key] = find_moments(starts_s, ends_s, scores, vectors=clip.features, rule=rule).spans
     return found
-
-
-def _evidence(clip: NlqFeatures, vector: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(N,) how well each feature's clip and entities fit a text, as the moment search scores an index."""
-    scores = clip.features @ vector
-    if clip.entities is None or clip.is_valid is None:
-        return clip_evidence(scores)
-    return clip_evidence(scores, np.where(clip.is_valid, clip.entities @ vector, -np.inf))

@@ -132,6 +132,23 @@ def choose_source(options: SourceOptions) -> Source:
     )
 
 
+def span_videos(options: SourceOptions) -> VideoSource:
+    """The videos to encode for spans in long videos: the user's own, or the rendered ones of ten minutes.
+
+    Raises:
+        InputError: if options are missing or exclude each other.
+    """
+    source = choose_source(options)
+    if not isinstance(source, RenderedSource):
+        assert isinstance(source, VideoSource)
+        return source
+    # Loads the rendering library, which real footage needs not.
+    from henasy.evaluation.rendered_spans import rendered_span_layout
+
+    layout = rendered_span_layout(options.archive)
+    return source.as_videos(layout.annotations, layout.videos)
+
+
 def _refuse_with(option: str, options: SourceOptions, *others: str) -> None:
     for other in others:
         if getattr(options, other) is not None:

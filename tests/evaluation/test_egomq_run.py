@@ -14,16 +14,15 @@ from click.testing import CliRunner
 from henasy.checkpoint.encoder import load_encoder
 from henasy.errors import CheckpointError, InputError, NotFoundError, SpaceMismatchError, VideoError
 from henasy.evaluation import egomq_encoded
+from henasy.evaluation.clip_features import clip_windows, read_features
 from henasy.evaluation.dense import PlanRule
 from henasy.evaluation.egomq import load_egomq
 from henasy.evaluation.egomq_encoded import MqOptions, run
 from henasy.evaluation.egomq_run import gain_facts, load_annotations
 from henasy.evaluation.mq_features import (
     ClipFeatures,
-    clip_windows,
     encode_clips,
     load_clip_features,
-    read_features,
     side_by_side,
 )
 from henasy.evaluation.mq_head import labelled, load_moment_head, propose, surest

@@ -13,10 +13,11 @@ import torch
 from henasy.checkpoint.encoder import load_encoder
 from henasy.errors import CheckpointError, HenasyError, InputError, NotFoundError, SpaceMismatchError
 from henasy.evaluation import egonlq_encoded
+from henasy.evaluation.clip_features import clip_windows
 from henasy.evaluation.egonlq import EgoNlq, NlqClip, load_egonlq
 from henasy.evaluation.egonlq_encoded import NlqOptions, run
 from henasy.evaluation.egonlq_run import PUBLISHED_QUESTIONS, questions_digest, score_file
-from henasy.evaluation.nlq_features import NlqFeatures, load_nlq_features, nlq_windows
+from henasy.evaluation.nlq_features import NlqFeatures, load_nlq_features
 from henasy.evaluation.nlq_predictions import write_nlq_predictions
 from henasy.evaluation.nlq_search import search_moments
 from henasy.evaluation.result import BenchmarkResult
@@ -280,16 +281,16 @@ def test_clips_are_found_by_their_own_file_or_in_their_video() -> None:
     def files(uid: str, starts: tuple[int, ...] | None = None) -> VideoFiles:
         return VideoFiles(video_id=uid, paths=(Path(f"{uid}.mp4"),), chunk_starts_s=starts)
 
-    windows, missing = nlq_windows(clips(), {"c0": files("c0"), "v": files("v")})
+    windows, missing = clip_windows(clips(), {"c0": files("c0"), "v": files("v")})
     assert [(window.path.name, window.start_s, window.end_s) for window in windows] == [
         ("c0.mp4", 0.0, None),
         ("v.mp4", 60.0, 120.0),
     ]
     assert not missing
-    windows, missing = nlq_windows(clips(), {"v": files("v", (0, 300))})
+    windows, missing = clip_windows(clips(), {"v": files("v", (0, 300))})
     assert not windows
     assert "in chunks" in missing[0]
-    assert nlq_windows(clips(1), {})[1] == ["clip c0 of video v: no file"]
+    assert clip_windows(clips(1), {})[1] == ["clip c0 of video v: no file"]
 
 
 def test_nothing_answered_is_an_error(task: Path) -> None:
