@@ -92,7 +92,8 @@ def summary_of(refused: tuple[RefusedRecord, ...]) -> str:
     files = whole | {one.file for one in refused}
     if not files:
         return "0 refusals"
-    return f"{len(files)} files: {len(whole)} refused whole, {len(files - whole)} in part"
+    noun = "file" if len(files) == 1 else "files"
+    return f"{len(files)} {noun}: {len(whole)} refused whole, {len(files - whole)} in part"
 
 
 def refused_lines(refused: tuple[RefusedRecord, ...]) -> list[str]:

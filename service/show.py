@@ -48,13 +48,18 @@ def print_table(console: Console, result: QueryResult) -> None:
         table.add_column("best clip", justify="right", no_wrap=True)
     for hit in result.hits:
         cells = (*_entity_cells(hit), *_clip_cells(hit))
-        table.add_row(str(hit.rank), f"{hit.score:.3f}", escape(hit.video.path), _span(hit), *cells)
+        table.add_row(str(hit.rank), f"{hit.score:.3f}", escape(_printable(hit.video.path)), _span(hit), *cells)
     console.print(table)
     if not result.hits:
         console.print("no hit")
     for hit in result.hits:
         if hit.explanation is not None:
             console.print(escape(f"{hit.rank:>3}: {_phrases(hit.explanation)}"), style="dim", soft_wrap=True)
+
+
+def _printable(path: str) -> str:
+    """A file's name on one line: a tab or an escape sequence in it would tear the table apart."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in path)
 
 
 def _span(hit: Hit) -> str:
