@@ -47,6 +47,8 @@ class TrainBatch(NamedTuple):
     """(2B, T, 4, 4) float32, xyxy as shares of the frame."""
     box_nouns: torch.Tensor
     """(2B, T, 4) int64, -1 where there is no box."""
+    rows: torch.Tensor
+    """(2B,) int64: which clips of the source these are."""
 
 
 class ClipCache:
@@ -136,6 +138,7 @@ class CacheBatches:
             phrase_ids=torch.from_numpy(self.phrase_ids[rows]),
             boxes=torch.from_numpy(boxes),
             box_nouns=torch.from_numpy(box_nouns.astype(np.int64)),
+            rows=torch.from_numpy(rows),
         )
         return TrainBatch(*(tensor.to(device, non_blocking=True) for tensor in batch))
 
