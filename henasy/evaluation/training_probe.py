@@ -43,6 +43,7 @@ class RandomBatches:
             phrase_ids=words,
             boxes=torch.cat([corners, corners + 0.4], dim=-1),
             box_nouns=torch.randint(_NUM_WORDS, (rows, vision.num_frames, _MAX_BOXES), generator=draw),
+            rows=torch.arange(rows),
         )
         return TrainBatch(*(tensor.to(device) for tensor in batch))
 
