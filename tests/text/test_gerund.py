@@ -14,8 +14,10 @@ carry carrying|unplug unplugging|unzip unzipping|unroll unrolling|loosen looseni
 squeeze squeezing|slice slicing|knit knitting|grip gripping|water watering|enter entering|iron ironing|peel peeling
 scoop scooping|drop dropping|dig digging|wrap wrapping|pat patting|be being|use using|dip dipping|clean cleaning
 read reading|remove removing|repair repairing|sit sitting|swing swinging|step stepping
-shuffle shuffling|picks picking|took taking|cuts cutting|washes washing|carries carrying|fixes fixing|crochets crocheting
-presses pressing|opened opening|holding holding|swings swinging|focus focusing|weld welding|quit quitting|hang hanging|blow blowing
+shuffle shuffling|picks picking|took taking|cuts cutting|washes washing|carries carrying|fixes fixing
+crochets crocheting
+presses pressing|opened opening|holding holding|swings swinging
+focus focusing|weld welding|quit quitting|hang hanging|blow blowing
 """
 
 
