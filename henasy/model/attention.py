@@ -103,11 +103,16 @@ class GroupedAttention(nn.Module):
 
     def globals_only(self, globals_: Tensor, tokens: Tensor) -> Tensor:
         """What either grouping gives the (B, P, D) globals, without computing the tokens' own outputs."""
-        width = self.proj.in_features
         gq, gk, gv = self._split(globals_)
-        kv = F.linear(tokens.flatten(1, 2), self.qkv.weight[width:], self.qkv.bias[width:])
-        k, v = split_last(kv, 2, self.heads).unbind(-3)  # (B, T*K, H, C)
+        k, v = self._keys_and_values(tokens.flatten(1, 2))  # (B, T*K, H, C)
         return self._globals(gq, gk, gv, k, v)
+
+    def _keys_and_values(self, x: Tensor) -> tuple[Tensor, ...]:
+        if type(self.qkv) is not nn.Linear:  # an adapter around the map: its weight is not all there is to it
+            return self._split(x)[1:]
+        width = self.proj.in_features
+        kv = F.linear(x, self.qkv.weight[width:], self.qkv.bias[width:])
+        return split_last(kv, 2, self.heads).unbind(-3)
 
     def _attend(self, globals_: Tensor, tokens: Tensor, *, is_over_time: bool) -> tuple[Tensor, Tensor]:
         q, k, v = self._split(tokens)  # (B, T, K, H, C)
