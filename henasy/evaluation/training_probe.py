@@ -37,7 +37,7 @@ class RandomBatches:
             tokens=random_tokens(rows, self._config.text.vocab_size, draw),
             nouns=torch.eye(_NUM_WORDS)[words],
             verbs=torch.eye(_NUM_WORDS)[words],
-            noun_rows=words,
+            noun_rows=words[:, None],
             verb_rows=words,
             phrase_tokens=random_tokens(rows, self._config.text.vocab_size, draw),
             phrase_ids=words,

@@ -70,7 +70,8 @@ def match_jointly(
 
     The cost of a noun and an entity is -cosine, plus `box_weight` * (1 - soft IoU, averaged over the frames that have a
     box of the noun) for nouns with boxes. Hands take part as the nouns that label their boxes. Boxes whose noun is not
-    among the clip's, or that have none, are then matched frame by frame to the entities that are left.
+    among the clip's, or that have none, are then matched frame by frame to the entities that no noun's boxes have; the
+    entity of a noun without boxes is among these, for such a box may well be that noun's.
 
     Args:
         cosine: (B, N, E) of nouns and entities.
@@ -93,7 +94,7 @@ def match_jointly(
     cost = -cosine + box_weight * torch.where(has_any[..., None], 1.0 - share, 0.0)
     noun_entity = _assign(cost, noun_rows != ABSENT, valid)
     tied = torch.where(is_of, noun_entity[:, None, :, None], ABSENT).amax(dim=2)
-    free = _without(valid, noun_entity)
+    free = _without(valid, torch.where(has_any, noun_entity, ABSENT))
     loose = match_boxes(overlap, has_box & ~is_of.any(dim=2), free)
     return JointMatch(noun_entity, torch.maximum(tied, loose))
 

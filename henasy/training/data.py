@@ -19,6 +19,7 @@ from henasy.scenes.combinations import COLOURS
 from henasy.text.tokenizer import Tokenizer
 from henasy.training.clip_cache import NUM_BOXES
 from henasy.training.config import TrainConfig
+from henasy.training.share import WHOLE, Share
 
 NEIGHBOUR_S = 60.0
 COLOUR_WORDS = frozenset(COLOURS)
@@ -36,17 +37,17 @@ class TrainBatch(NamedTuple):
     verbs: torch.Tensor
     """(2B, V) float32, multi-hot."""
     noun_rows: torch.Tensor
-    """(2B,) int64: the narrated noun."""
+    """(2B, M) int64: the narrated nouns as rows of the word dictionary, the first first; -1 in an empty slot."""
     verb_rows: torch.Tensor
-    """(2B,) int64: the narrated verb."""
+    """(2B,) int64: the narrated verb; -1 where there is none."""
     phrase_tokens: torch.Tensor
     """(2B, L) int64: the verb phrase."""
     phrase_ids: torch.Tensor
-    """(2B,) int64: equal for equal phrases."""
+    """(2B,) int64: equal for equal phrases; -1 where a clip has none."""
     boxes: torch.Tensor
-    """(2B, T, 4, 4) float32, xyxy as shares of the frame."""
+    """(2B, T, 4, 4) float32, xyxy as shares of the frame; one without area is no box."""
     box_nouns: torch.Tensor
-    """(2B, T, 4) int64, -1 where there is no box."""
+    """(2B, T, 4) int64: row of the word dictionary that names the box; -1 for a box without a name, and for none."""
     rows: torch.Tensor
     """(2B,) int64: which clips of the source these are."""
 
@@ -101,14 +102,16 @@ class CacheBatches:
         num_frames: int,
         mean: tuple[float, ...],
         std: tuple[float, ...],
+        share: Share = WHOLE,
     ) -> None:
+        """`share` is what this process makes of each batch; all shares together are the batch of one process."""
         if cache.num_moments % num_frames:
             raise ConfigError(f"num_frames is {num_frames}; it must divide the cache's {cache.num_moments}")
         if image_px > cache.crop_px:
             raise ConfigError(f"image_px is {image_px}; the cache's crop is {cache.crop_px} px")
         if config.batch_size > len(cache):
             raise ConfigError(f"batch_size is {config.batch_size}; the cache has {len(cache)} clips")
-        self.cache, self.config = cache, config
+        self.cache, self.config, self.share = cache, config, share
         self.image_px, self.num_frames = image_px, num_frames
         self.mean = torch.tensor(mean).view(1, 1, 3, 1, 1)
         self.std = torch.tensor(std).view(1, 1, 3, 1, 1)
@@ -122,17 +125,20 @@ class CacheBatches:
         """Micro-batch `part` of optimiser step `step`."""
         rng = np.random.default_rng((self.config.seed, step, part))
         anchors = self._anchors(step, part)
-        rows = np.concatenate([anchors, self._hard_negatives(anchors, rng)])
-        frames, boxes, box_nouns = self._views(rows, rng)
-        self._recolour(frames, rows, rng)
-        wording = rng.choice(3, size=len(rows), p=(0.6, 0.2, 0.2))
+        drawn = np.concatenate([anchors, self._hard_negatives(anchors, rng)])
+        # all rows are drawn for, also those that other processes make: so the shares are parts of one batch
+        own = self.share.rows(len(anchors))
+        frames, boxes, box_nouns = self._views(drawn, own, rng)
+        self._recolour(frames, drawn, own, rng)
+        wording = rng.choice(3, size=len(drawn), p=(0.6, 0.2, 0.2))[own]
+        rows = drawn[own]
         noun_rows, verb_rows = self.cache.noun_rows[rows], self.cache.verb_rows[rows]
         batch = TrainBatch(
             frames=self._normalised(frames),
             tokens=torch.from_numpy(self.wordings[wording, rows]),
             nouns=torch.from_numpy(np.eye(len(self.cache.nouns), dtype=np.float32)[noun_rows]),
             verbs=torch.from_numpy(np.eye(len(self.cache.verbs), dtype=np.float32)[verb_rows]),
-            noun_rows=torch.from_numpy(noun_rows),
+            noun_rows=torch.from_numpy(noun_rows)[:, None],
             verb_rows=torch.from_numpy(verb_rows),
             phrase_tokens=torch.from_numpy(self.wordings[2, rows]),
             phrase_ids=torch.from_numpy(self.phrase_ids[rows]),
@@ -142,11 +148,16 @@ class CacheBatches:
         )
         return TrainBatch(*(tensor.to(device, non_blocking=True) for tensor in batch))
 
-    def _recolour(self, frames: NDArray[np.uint8], rows: NDArray[np.int64], rng: np.random.Generator) -> None:
-        """Swaps the colour channels of some clips, in place."""
-        for out, row in enumerate(rows):
+    def _recolour(
+        self, frames: NDArray[np.uint8], rows: NDArray[np.int64], own: NDArray[np.int64], rng: np.random.Generator
+    ) -> None:
+        """Swaps the colour channels of some clips, in place; `frames` are those of the `own` rows."""
+        place = {int(position): out for out, position in enumerate(own)}
+        for position, row in enumerate(rows):
             if rng.random() < self.config.recolour and not self.has_colour[row]:
-                frames[out] = frames[out][..., rng.permutation(3)]
+                order = rng.permutation(3)
+                if position in place:
+                    frames[place[position]] = frames[place[position]][..., order]
 
     def views(self, rows: NDArray[np.int64]) -> torch.Tensor:
         """(N, T, 3, S, S) normalised frames of clips as evaluation sees them: middle moments, centre crop."""
@@ -177,16 +188,23 @@ class CacheBatches:
         return np.where(count > 1, np.where(picked >= anchors, picked + 1, picked), anchors)
 
     def _views(
-        self, rows: NDArray[np.int64], rng: np.random.Generator
+        self, rows: NDArray[np.int64], own: NDArray[np.int64], rng: np.random.Generator
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int16]]:
-        """A random moment from each of T equal parts and a random crop, the same in all frames of a clip."""
+        """A random moment from each of T equal parts and a random crop, the same in all frames of a clip.
+
+        All rows are drawn for, the `own` ones are made.
+        """
         per_frame, room = self.cache.num_moments // self.num_frames, self.cache.crop_px - self.image_px
-        frames = np.empty((len(rows), self.num_frames, self.image_px, self.image_px, 3), np.uint8)
-        boxes = np.empty((len(rows), self.num_frames, NUM_BOXES, 4), np.float32)
-        nouns = np.empty((len(rows), self.num_frames, NUM_BOXES), np.int16)
-        for out, row in enumerate(rows):
+        place = {int(position): out for out, position in enumerate(own)}
+        frames = np.empty((len(own), self.num_frames, self.image_px, self.image_px, 3), np.uint8)
+        boxes = np.empty((len(own), self.num_frames, NUM_BOXES, 4), np.float32)
+        nouns = np.empty((len(own), self.num_frames, NUM_BOXES), np.int16)
+        for position, row in enumerate(rows):
             moments = np.arange(self.num_frames) * per_frame + rng.integers(per_frame, size=self.num_frames)
             x, y = rng.integers(room + 1, size=2)
+            if position not in place:
+                continue
+            out = place[position]
             crop = self.cache.frames[row, :, y : y + self.image_px, x : x + self.image_px]
             frames[out] = crop[moments]
             shifted = self.cache.boxes[row, moments] * self.cache.crop_px - np.array([x, y, x, y])

@@ -58,7 +58,7 @@ class DualObjective:
         with torch.autocast(video.device.type, enabled=False):  # a contrast in half precision is too coarse
             positives = positive_pairs(batch.nouns, batch.verbs)
             ego = egonce(video, text, positives, temperature=self.temperature).total
-            noun_loss, noun_hits = self._word_term(video, words[0], self.nouns, batch.noun_rows)
+            noun_loss, noun_hits = self._word_term(video, words[0], self.nouns, batch.noun_rows[:, 0])
             verb_loss, verb_hits = self._word_term(video, words[1], self.verbs, batch.verb_rows)
         return {
             "loss": ego + self.word_weight * (noun_loss + verb_loss),
@@ -70,9 +70,13 @@ class DualObjective:
         }
 
     def _word_term(self, video: Tensor, text: Tensor, words: Words, truth: Tensor) -> tuple[Tensor, Tensor]:
+        has_word = truth != ABSENT
+        if not bool(has_word.any()):
+            return mean_of(video[:0], video).value, truth.new_zeros((), dtype=torch.float32)
         logits = cosines(video, text) / self.temperature
         logits = logits.masked_fill(~words.is_narrated, -torch.inf)
-        return F.cross_entropy(logits, truth), (logits.argmax(dim=-1) == truth).float().mean()
+        hits = (logits.argmax(dim=-1) == truth)[has_word].float().mean()
+        return F.cross_entropy(logits, truth, ignore_index=ABSENT), hits
 
     def _kept(self, device: torch.device) -> Tensor | None:
         if self.keep_patches == 1.0:
@@ -142,11 +146,12 @@ class HenasyObjective:
     ) -> tuple[TotalLoss, Grounding]:
         contrast = egonce(out.video, text, positive_pairs(batch.nouns, batch.verbs), temperature=self.temperature)
         grounding = self._grounding(out, batch)
+        phrase_clips = torch.nonzero(batch.phrase_ids != ABSENT)[:, 0]
         verb_loss = verb_entities_loss(
             out.entities,
-            phrases,
-            phrase_clips=torch.arange(len(phrases), device=phrases.device),
-            phrase_ids=batch.phrase_ids,
+            phrases[phrase_clips],
+            phrase_clips=phrase_clips,
+            phrase_ids=batch.phrase_ids[phrase_clips],
             is_valid=out.is_valid,
             temperature=self.temperature,
         )
@@ -164,8 +169,8 @@ class HenasyObjective:
         """What nouns and boxes ask of the entities, under one matching."""
         grid = (self.model.config.dual.vision.grid_size,) * 2
         saliency = out.saliency.reshape(*out.saliency.shape[:-1], *grid)
-        has_box = has_area(batch.boxes) & (batch.box_nouns >= 0)
-        noun_rows = clip_nouns(batch.noun_rows[:, None], torch.where(has_box, batch.box_nouns, -1))
+        has_box = has_area(batch.boxes)
+        noun_rows = clip_nouns(batch.noun_rows, torch.where(has_box, batch.box_nouns, ABSENT))
         overlap = soft_overlap(saliency, batch.boxes, grid)
         cosine = noun_cosines(out.entities, self.dictionary, noun_rows)
         match = match_jointly(
