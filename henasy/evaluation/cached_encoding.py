@@ -23,7 +23,7 @@ from henasy.evaluation.kept_arrays import kept_groups, packed
 from henasy.evaluation.span_frames import RefusedSpans, read_spans
 from henasy.evaluation.video_files import VideoFiles
 
-_FORMAT = 1
+_FORMAT = 2
 """Must change whenever equal keys would mean other arrays."""
 NUM_THIRDS = 3
 _TEXTS, _VIEWS = "texts", "views"
@@ -50,6 +50,8 @@ class EncodedSpans(NamedTuple):
     """(N, T, K), or (N, 0, 0) where E is 0."""
     is_encoded: NDArray[np.bool_]
     """(N,)"""
+    num_cut: int
+    """Spans that were cut at the end of their video."""
     refused: tuple[RefusedSpans, ...]
 
 
@@ -60,6 +62,8 @@ class EncodedViews(NamedTuple):
     """(N, V, D) clip by clip, the three crops of each side by side."""
     is_encoded: NDArray[np.bool_]
     """(N,)"""
+    num_cut: int
+    """Spans that were cut at the end of their video."""
     refused: tuple[RefusedSpans, ...]
 
 
@@ -88,7 +92,7 @@ def encoded_spans(
     """
 
     def compute(group: Sequence[Span]) -> Arrays:
-        batches = read_spans(group, dict(found), selector.choose, encoder.num_frames)
+        batches = read_spans(group, dict(found), selector, encoder.num_frames)
         describe = _describe(encoder, with_entities=with_entities)
         gathered = gather_spans(describe, batches, len(group), on_progress=on_progress)
         return packed(gathered, _blank(encoder, len(group), with_entities=with_entities))
@@ -110,6 +114,7 @@ def encoded_spans(
         is_valid=arrays["is_valid"],
         assignment=arrays["assignment"],
         is_encoded=kept_spans.is_encoded,
+        num_cut=kept_spans.num_cut,
         refused=kept_spans.refused,
     )
 
@@ -139,7 +144,7 @@ def encoded_views(
     """
 
     def compute(group: Sequence[Span]) -> Arrays:
-        batches = read_spans(group, dict(found), selector.choose, encoder.num_frames, batch_spans=_MANY_FRAMES_SPANS)
+        batches = read_spans(group, dict(found), selector, encoder.num_frames, batch_spans=_MANY_FRAMES_SPANS)
         gathered = gather_spans(_describe_views(encoder, num_clips), batches, len(group), on_progress=on_progress)
         return packed(gathered, {_VIEWS: np.zeros((len(group), num_clips * NUM_THIRDS, encoder.width), np.float32)})
 
@@ -152,7 +157,12 @@ def encoded_views(
         is_partial_welcome=is_partial_welcome,
         on_progress=on_progress,
     )
-    return EncodedViews(views=kept_spans.arrays[_VIEWS], is_encoded=kept_spans.is_encoded, refused=kept_spans.refused)
+    return EncodedViews(
+        views=kept_spans.arrays[_VIEWS],
+        is_encoded=kept_spans.is_encoded,
+        num_cut=kept_spans.num_cut,
+        refused=kept_spans.refused,
+    )
 
 
 def encoded_texts(

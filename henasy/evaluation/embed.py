@@ -36,6 +36,8 @@ class SpanArrays(NamedTuple):
     """(N, ...) each; zeros where refused; empty when no span could be read."""
     is_described: NDArray[np.bool_]
     """(N,)"""
+    is_cut: NDArray[np.bool_]
+    """(N,) whether a span was cut at the end of its video."""
     refused: list[RefusedSpans]
 
 
@@ -74,12 +76,14 @@ def gather_spans(
     """The arrays that one pass makes of every span; arguments as for `describe_spans`."""
     parts: list[Described] = []
     rows: list[NDArray[np.int64]] = []
+    is_cut = np.zeros(num_spans, bool)
     refused = []
     for batch in batches:
         if isinstance(batch, RefusedSpans):
             refused.append(batch)
         else:
             rows.append(batch.rows)
+            is_cut[batch.rows] = batch.is_cut
             parts.append(describe(batch.frames))
         on_progress(len(batch.rows))
     described = np.concatenate(rows) if rows else np.zeros(0, np.int64)
@@ -87,7 +91,7 @@ def gather_spans(
     is_described[described] = True
     names = parts[0] if parts else ()
     values = {name: _scattered([part[name] for part in parts], described, num_spans) for name in names}
-    return SpanArrays(values, is_described, refused)
+    return SpanArrays(values, is_described, is_cut, refused)
 
 
 def encode_frames(encoder: Encoder, frames: NDArray[np.uint8]) -> Description:

@@ -20,9 +20,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from henasy.checkpoint.encoder import Encoder, load_encoder
 from henasy.errors import NotFoundError, VideoError
-from henasy.evaluation.cached_encoding import NUM_THIRDS, encoded_spans, encoded_texts, encoded_views
+from henasy.evaluation.cached_encoding import (
+    NUM_THIRDS,
+    EncodedSpans,
+    EncodedViews,
+    encoded_spans,
+    encoded_texts,
+    encoded_views,
+)
 from henasy.evaluation.features import Similarity
-from henasy.evaluation.frame_rules import FrameSelector, Span
+from henasy.evaluation.frame_rules import MAX_PAST_END_S, FrameSelector, Span
 from henasy.evaluation.source import VideoSource
 from henasy.evaluation.span_frames import RefusedSpans
 from henasy.evaluation.video_files import VideoFiles, missing_videos, videos_by_id
@@ -103,7 +110,7 @@ def encode_annotated(
         clip=compared_vectors(encoded.clip, source.similarity),
         is_encoded=encoded.is_encoded,
         texts=_text_vectors(encoder, texts, source),
-        facts=_facts(encoder, source, annotations, encoded.refused, len(spans)),
+        facts=_facts(encoder, source, annotations, encoded, len(spans)),
         global_clip=compared_vectors(encoded.global_clip, source.similarity),
         entities=compared_vectors(encoded.entities, source.similarity),
         is_valid=encoded.is_valid,
@@ -137,7 +144,7 @@ def encode_many_views(
             is_partial_welcome=source.is_allowing_missing,
             on_progress=on_progress,
         )
-    facts = _facts(encoder, source, annotations, encoded.refused, len(spans))
+    facts = _facts(encoder, source, annotations, encoded, len(spans))
     crops = f"{encoder.spec.image_px} px, {NUM_THIRDS} crops, antialias {encoder.spec.is_antialiased}"
     return EncodedMany(
         views=compared_vectors(encoded.views, source.similarity),
@@ -215,11 +222,16 @@ def _text_vectors(encoder: Encoder, texts: Sequence[str], source: VideoSource) -
 
 
 def _facts(
-    encoder: Encoder, source: VideoSource, annotations: str, refused: Sequence[RefusedSpans], num_spans: int
+    encoder: Encoder, source: VideoSource, annotations: str, encoded: EncodedSpans | EncodedViews, num_spans: int
 ) -> dict[str, object]:
     facts = encoder_facts(source.model, encoder, is_rendered=source.is_rendered)
     facts |= {"similarity": source.similarity, "annotations sha256": annotations}
-    return facts | refusal_facts(refused, num_spans=num_spans, is_allowed=source.is_allowing_missing)
+    if encoded.num_cut:
+        facts["ends"] = (
+            f"{encoded.num_cut} of {num_spans} spans end up to {MAX_PAST_END_S:g} s after their video;"
+            " they were cut at its end"
+        )
+    return facts | refusal_facts(encoded.refused, num_spans=num_spans, is_allowed=source.is_allowing_missing)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from henasy.evaluation.video_files import VideoFiles
 from henasy.video.probe import VideoInfo
 from henasy.video.reference_frames import (
     ego4d_chunk_frames,
+    ego4d_whole_frames,
     ek100_frame_range,
     lavila_frame_ids,
     locate_in_chunks,
@@ -20,8 +21,9 @@ from henasy.video.reference_frames import (
 _LAVILA_CHUNK_S = 300
 # How far a chunk's duration may be from the length its name tells: encoders cut between frames.
 _CHUNK_TOLERANCE_S = 1.0
-# A chunk that no video outlasts: the frame numbers of a whole file.
-_WHOLE_S = 10**9
+_CHUNK_FPS = 30.0
+MAX_PAST_END_S = 2.0
+"""How far after the end of an Ego4D video a span may end to be cut there; annotated clips last some seconds."""
 EGTEA_CLIPS = 10
 _EGTEA_STRIDE = 2
 
@@ -55,6 +57,13 @@ def from_video_start(time_s: float) -> float:
 
 FrameRule = Callable[[Span, VideoFiles, list[VideoInfo], int], tuple[FramePlace, ...]]
 """From a span, its video's files and what they say of themselves, and T to T frames."""
+CutRule = Callable[[Span, VideoFiles, list[VideoInfo]], bool]
+"""From a span and its video's files to whether the frame rule cuts it at the video's end."""
+
+
+def never_cut(_span: Span, _files: VideoFiles, _infos: list[VideoInfo]) -> bool:
+    """False: the rule takes a span as it is or refuses it."""
+    return False
 
 
 class FrameSelector(NamedTuple):
@@ -63,6 +72,7 @@ class FrameSelector(NamedTuple):
     name: str
     """Must change whenever the rule chooses other frames."""
     choose: FrameRule
+    is_cut: CutRule = never_cut
 
 
 def ek100_rule(span: Span, files: VideoFiles, infos: list[VideoInfo], num_frames: int) -> tuple[FramePlace, ...]:
@@ -81,26 +91,59 @@ def ek100_rule(span: Span, files: VideoFiles, infos: list[VideoInfo], num_frames
 def ego4d_rule(span: Span, files: VideoFiles, infos: list[VideoInfo], num_frames: int) -> tuple[FramePlace, ...]:
     """Ego4D: LaViLa's frames of a span, from a whole file at its own rate or from chunk files at 30 fps.
 
-    A span may run on into the chunks after it; past the end of the last, its last frame stands for the rest.
+    A span may run on into the chunks after it. One that ends up to `MAX_PAST_END_S` after the video is cut at its end.
 
     Raises:
         NotFoundError: a chunk that the span needs is missing.
-        InputError: the chunks are not named by the seconds they start at, or one that the span crosses is cut short.
+        InputError: the chunks are not named by the seconds they start at, or one that the span crosses is cut short; or
+            the span starts after the video's end, or ends further past it.
 
-    Source: PROTOCOLS section 2.
+    Source: PROTOCOLS section 2; the end is that of facebookresearch/LaViLa lavila/data/datasets.py, `video_loader`.
     """
     if files.chunk_starts_s is None:
-        whole = ego4d_chunk_frames(span.start_s, span.end_s, num_frames, chunk_s=_WHOLE_S, fps=infos[0].fps)
-        return tuple(FramePlace(0, frame_id) for frame_id in whole.frame_ids)
+        return tuple(FramePlace(0, frame_id) for frame_id in _whole_file_frames(span, infos[0], num_frames))
     starts_s = list(files.chunk_starts_s)
     chunk_s = _chunk_length_s(files.paths[0].parent, starts_s, [info.duration_s for info in infos])
-    frames = ego4d_chunk_frames(span.start_s, span.end_s, num_frames, chunk_s=chunk_s)
+    frames = ego4d_chunk_frames(span.start_s, span.end_s, num_frames, chunk_s=chunk_s, fps=_CHUNK_FPS)
     if frames.chunk_start_s not in starts_s:
         raise _missing_chunk(files, frames.chunk_start_s, span)
     first = starts_s.index(frames.chunk_start_s)
     last = _last_chunk_of(span, files, infos, first, max(frames.frame_ids), chunk_s)
-    located = locate_in_chunks(frames, [info.num_frames for info in infos[first : last + 1]], chunk_s=chunk_s)
+    if last == len(infos) - 1:
+        _check_end(span, infos[-1], _end_s(files, infos))
+    lengths = [info.num_frames for info in infos[first : last + 1]]
+    if first == last and max(frames.frame_ids) >= lengths[0]:
+        offset = min(round((span.start_s - frames.chunk_start_s) * _CHUNK_FPS), lengths[0] - 1)
+        return tuple(FramePlace(first, frame_id) for frame_id in lavila_frame_ids(offset, lengths[0], num_frames))
+    located = locate_in_chunks(frames, lengths, chunk_s=chunk_s)
     return tuple(FramePlace(starts_s.index(frame.chunk_start_s), frame.frame_id) for frame in located)
+
+
+def ego4d_is_cut(span: Span, files: VideoFiles, infos: list[VideoInfo]) -> bool:
+    """Whether an Ego4D span ends after the last frame of its video."""
+    fps = infos[-1].fps if files.chunk_starts_s is None else _CHUNK_FPS
+    return round((span.end_s - _end_s(files, infos)) * fps) > 0
+
+
+def _whole_file_frames(span: Span, info: VideoInfo, num_frames: int) -> tuple[int, ...]:
+    _check_end(span, info, info.num_frames / info.fps)
+    return ego4d_whole_frames(span.start_s, span.end_s, num_frames, length=info.num_frames, fps=info.fps)
+
+
+def _end_s(files: VideoFiles, infos: list[VideoInfo]) -> float:
+    """When the video's last frame ends, by the rate that frames are counted at."""
+    if files.chunk_starts_s is None:
+        return infos[0].num_frames / infos[0].fps
+    return files.chunk_starts_s[-1] + infos[-1].num_frames / _CHUNK_FPS
+
+
+def _check_end(span: Span, info: VideoInfo, end_s: float) -> None:
+    if span.start_s >= end_s or span.end_s > end_s + MAX_PAST_END_S:
+        raise InputError(
+            "span",
+            f"{info.path}: from {span.start_s:g} to {span.end_s:g} s is asked for, the video ends at {end_s:g} s;"
+            f" up to {MAX_PAST_END_S:g} s after it are cut off",
+        )
 
 
 def _chunk_length_s(folder: Path, starts_s: list[int], durations_s: list[float]) -> int:
@@ -182,5 +225,5 @@ def _check_whole(files: VideoFiles, dataset: str) -> None:
 
 
 EK100_FRAMES = FrameSelector("ek100-1", ek100_rule)
-EGO4D_FRAMES = FrameSelector("ego4d-2", ego4d_rule)
+EGO4D_FRAMES = FrameSelector("ego4d-3", ego4d_rule, ego4d_is_cut)
 EGTEA_FRAMES = FrameSelector("egtea-1", egtea_rule)

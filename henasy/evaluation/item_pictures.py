@@ -37,7 +37,7 @@ def item_pictures(
     """
     pictures: list[ItemPicture | None] = [None] * len(wanted)
     spans = [one.span for one in wanted]
-    for batch in read_spans(spans, dict(found), selector.choose, encoder.num_frames, batch_spans=8):
+    for batch in read_spans(spans, dict(found), selector, encoder.num_frames, batch_spans=8):
         if isinstance(batch, RefusedSpans):
             for row in batch.rows.tolist():
                 pictures[row] = ItemPicture("", (), batch.reason)

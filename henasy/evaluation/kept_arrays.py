@@ -16,7 +16,7 @@ from henasy.evaluation.frame_rules import Span
 from henasy.evaluation.span_frames import RefusedSpans
 from henasy.evaluation.span_groups import joined_rows, span_groups
 
-_IS_ENCODED, _REFUSED = "is_encoded", "refused"
+_IS_ENCODED, _IS_CUT, _REFUSED = "is_encoded", "is_cut", "refused"
 
 
 class KeptSpans(NamedTuple):
@@ -26,6 +26,8 @@ class KeptSpans(NamedTuple):
     """(N, ...) each"""
     is_encoded: NDArray[np.bool_]
     """(N,)"""
+    num_cut: int
+    """Spans that were cut at the end of their video."""
     refused: tuple[RefusedSpans, ...]
 
 
@@ -67,11 +69,11 @@ def kept_groups(
         refused += [RefusedSpans(rows[np.array(places, np.int64)], reason) for places, reason in listed]
         parts.append({name: array for name, array in arrays.items() if name != _REFUSED})
     joined = joined_rows(groups, parts)
-    return KeptSpans(joined, joined.pop(_IS_ENCODED), tuple(refused))
+    return KeptSpans(joined, joined.pop(_IS_ENCODED), int(joined.pop(_IS_CUT).sum()), tuple(refused))
 
 
 def packed(found: SpanArrays, blank: Arrays) -> Arrays:
     """What was found, with blank arrays for what was not, as the cache keeps it."""
     refused = json.dumps([(part.rows.tolist(), part.reason) for part in found.refused]).encode()
-    flags = {_IS_ENCODED: found.is_described, _REFUSED: np.frombuffer(refused, np.uint8)}
+    flags = {_IS_ENCODED: found.is_described, _IS_CUT: found.is_cut, _REFUSED: np.frombuffer(refused, np.uint8)}
     return blank | found.values | flags

@@ -21,7 +21,7 @@ from henasy.evaluation.blind_views import colour_histogram, one_frame, place_in_
 from henasy.evaluation.egomcq import NUM_CHOICES, EgoMcq
 from henasy.evaluation.egomcq_run import choice_similarity
 from henasy.evaluation.embed import Describe, Description, describe_spans, embed_texts, encode_frames
-from henasy.evaluation.frame_rules import Span, ego4d_rule
+from henasy.evaluation.frame_rules import EGO4D_FRAMES, Span
 from henasy.evaluation.intervals import Difference, paired_difference
 from henasy.evaluation.multiple_choice import INTER, INTRA, right_answers
 from henasy.evaluation.rendered import RenderedClip
@@ -144,7 +144,7 @@ def describe_all(
     Raises:
         VideoError: if a span cannot be read.
     """
-    batches = read_spans(spans, videos_by_id(archive / "videos"), ego4d_rule, num_frames)
+    batches = read_spans(spans, videos_by_id(archive / "videos"), EGO4D_FRAMES, num_frames)
     described = describe_spans(ways, batches, len(spans), on_progress=on_progress)
     if described.refused:
         raise VideoError(f"{archive}: {described.refused[0].reason}")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from henasy.errors import HenasyError
-from henasy.evaluation.frame_rules import BLACK, FramePlace, FrameRule, Span
+from henasy.evaluation.frame_rules import BLACK, FramePlace, FrameSelector, Span
 from henasy.evaluation.video_files import VideoFiles
 from henasy.video.decode import find_decoder
 from henasy.video.probe import VideoInfo, probe
@@ -26,6 +26,8 @@ class SpanBatch(NamedTuple):
     """(N,) positions in the list of spans that was asked for."""
     frames: Image
     """(N, T, H, W, 3) RGB, displayed orientation."""
+    is_cut: NDArray[np.bool_]
+    """(N,) whether a span was cut at the end of its video."""
 
 
 class RefusedSpans(NamedTuple):
@@ -38,7 +40,7 @@ class RefusedSpans(NamedTuple):
 def read_spans(
     spans: Sequence[Span],
     found: dict[str, VideoFiles],
-    rule: FrameRule,
+    selector: FrameSelector,
     num_frames: int,
     *,
     batch_spans: int = 16,
@@ -49,7 +51,7 @@ def read_spans(
     Args:
         spans: what to read; the rows of the answers count in this list.
         found: the files of each video; spans of other videos are refused.
-        rule: which frames stand for a span.
+        selector: which frames stand for a span.
         num_frames: T.
         batch_spans: spans of a batch, at most.
         decoder: name of the decoder.
@@ -67,45 +69,61 @@ def read_spans(
         except HenasyError as error:
             yield RefusedSpans(np.array(rows), str(error))
             continue
-        places: dict[int, tuple[FramePlace, ...]] = {}
-        refused: dict[str, list[int]] = {}
-        for row in rows:
-            try:
-                places[row] = rule(spans[row], files, infos, num_frames)
-            except HenasyError as error:
-                refused.setdefault(str(error), []).append(row)
-        for reason, refused_rows in refused.items():
+        chosen = _choose({row: spans[row] for row in rows}, files, infos, selector, num_frames)
+        for reason, refused_rows in chosen.refused.items():
             yield RefusedSpans(np.array(refused_rows), reason)
-        yield from _read_video(files, infos, places, batch_spans, decoder)
+        yield from _read_video(files, infos, chosen, batch_spans, decoder)
+
+
+class _Chosen(NamedTuple):
+    """Which frames of a video to read, by row."""
+
+    places: dict[int, tuple[FramePlace, ...]]
+    cut: set[int]
+    """Rows that were cut at the end of the video."""
+    refused: dict[str, list[int]]
+    """Rows without frames, by why."""
+
+
+def _choose(
+    spans: dict[int, Span], files: VideoFiles, infos: list[VideoInfo], selector: FrameSelector, num_frames: int
+) -> _Chosen:
+    chosen = _Chosen({}, set(), {})
+    for row, span in spans.items():
+        try:
+            chosen.places[row] = selector.choose(span, files, infos, num_frames)
+        except HenasyError as error:
+            chosen.refused.setdefault(str(error), []).append(row)
+            continue
+        if selector.is_cut(span, files, infos):
+            chosen.cut.add(row)
+    return chosen
 
 
 def _read_video(
-    files: VideoFiles,
-    infos: list[VideoInfo],
-    places: dict[int, tuple[FramePlace, ...]],
-    batch_spans: int,
-    decoder: str,
+    files: VideoFiles, infos: list[VideoInfo], chosen: _Chosen, batch_spans: int, decoder: str
 ) -> Iterator[SpanBatch | RefusedSpans]:
     ready: list[tuple[int, Image]] = []
     done: set[int] = set()
     try:
-        for row, frames in _assembled(files, infos, places, decoder):
+        for row, frames in _assembled(files, infos, chosen.places, decoder):
             done.add(row)
             if isinstance(frames, str):
                 yield RefusedSpans(np.array([row]), frames)
                 continue
             ready.append((row, frames))
             if len(ready) == batch_spans:
-                yield _batch(ready)
+                yield _batch(ready, chosen.cut)
                 ready = []
     except HenasyError as error:
-        yield RefusedSpans(np.array([row for row in places if row not in done]), str(error))
+        yield RefusedSpans(np.array([row for row in chosen.places if row not in done]), str(error))
     if ready:
-        yield _batch(ready)
+        yield _batch(ready, chosen.cut)
 
 
-def _batch(ready: list[tuple[int, Image]]) -> SpanBatch:
-    return SpanBatch(np.array([row for row, _ in ready]), np.stack([frames for _, frames in ready]))
+def _batch(ready: list[tuple[int, Image]], cut: set[int]) -> SpanBatch:
+    rows = [row for row, _ in ready]
+    return SpanBatch(np.array(rows), np.stack([frames for _, frames in ready]), np.array([row in cut for row in rows]))
 
 
 def _assembled(

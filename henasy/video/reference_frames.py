@@ -99,6 +99,25 @@ def ego4d_chunk_frames(
     return ChunkedFrames(chunk_start_s, lavila_frame_ids(offset, offset + length, num_frames))
 
 
+def ego4d_whole_frames(start_s: float, end_s: float, num_frames: int, *, length: int, fps: float) -> tuple[int, ...]:
+    """The frames LaViLa evaluates for a span of an Ego4D video that is one file of `length` frames.
+
+    A span is cut at the last frame, also one that is taken longer than it is to have `num_frames` frames.
+
+    Raises:
+        InputError: the span ends before it starts, or starts at the end of the video or after it.
+
+    Source: facebookresearch/LaViLa lavila/data/datasets.py, `video_loader` without chunks.
+    """
+    if not 0 <= start_s <= end_s:
+        raise InputError("end_s", f"a span must satisfy 0 <= start <= end, got {start_s} and {end_s}")
+    if start_s >= length / fps:
+        raise InputError("start_s", f"must be before the video's end at {length / fps:g} s, got {start_s}")
+    offset = min(round(start_s * fps), length - 1)
+    wanted = max(int((min(end_s, length / fps) - start_s) * fps), num_frames)
+    return lavila_frame_ids(offset, min(offset + wanted, length), num_frames)
+
+
 def locate_in_chunks(
     frames: ChunkedFrames, chunk_lengths: Sequence[int], *, chunk_s: int = 300
 ) -> tuple[ChunkFrame, ...]:

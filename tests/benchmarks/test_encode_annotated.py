@@ -201,6 +201,19 @@ def test_refused_spans_are_kept_for_runs_that_allow_them(
     assert reads == [7, 7], "tried again where they are not allowed, taken from the cache where they are"
 
 
+def test_spans_cut_at_the_end_are_counted_also_from_the_cache(source: VideoSource, spans: list[Span]) -> None:
+    _, (info,) = files_of(source, spans[0])
+    late = Span(spans[0].video_id, info.duration_s - 1.0, info.duration_s + 1.0)
+    for _ in range(2):
+        encoded = encode_annotated([*spans, late], TEXTS, EGO4D_FRAMES, source, "f00")
+        assert encoded.is_encoded.all()
+        said = "1 of 7 spans end up to 2 s after their video; they were cut at its end"
+        assert encoded.facts["ends"] == said
+    assert "ends" not in encode_annotated(spans, TEXTS, EGO4D_FRAMES, source, "f00").facts
+    with pytest.raises(VideoError, match="1 spans cannot be read"):
+        encode_annotated([late._replace(end_s=late.end_s + 2)], TEXTS, EGO4D_FRAMES, source, "f00")
+
+
 @pytest.fixture
 def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cached_encoding, "_GROUP_SPANS", 1)

@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 
 from henasy.errors import InputError, NotFoundError
-from henasy.evaluation.frame_rules import FramePlace, Span, ego4d_rule, ek100_rule
+from henasy.evaluation.frame_rules import (
+    EGO4D_FRAMES,
+    FramePlace,
+    FrameRule,
+    FrameSelector,
+    Span,
+    ego4d_is_cut,
+    ego4d_rule,
+    ek100_rule,
+)
 from henasy.evaluation.span_frames import SpanBatch, read_spans
 from henasy.evaluation.video_files import VideoFiles, missing_videos, videos_by_id
 from henasy.video.probe import VideoInfo, probe
@@ -38,9 +47,9 @@ def numbers_of(frames: np.ndarray) -> list[list[int]]:
     return numbers
 
 
-def read_numbers(spans: list[Span], folder: Path, rule: object, num_frames: int = 4) -> dict[int, list[int] | str]:
+def read_numbers(spans: list[Span], folder: Path, rule: FrameRule, num_frames: int = 4) -> dict[int, list[int] | str]:
     answers: dict[int, list[int] | str] = {}
-    for part in read_spans(spans, videos_by_id(folder), rule, num_frames, batch_spans=3):  # type: ignore[arg-type]
+    for part in read_spans(spans, videos_by_id(folder), FrameSelector("test", rule), num_frames, batch_spans=3):
         for position, row in enumerate(part.rows.tolist()):
             assert row not in answers
             answers[row] = numbers_of(part.frames)[position] if isinstance(part, SpanBatch) else part.reason
@@ -100,24 +109,25 @@ def test_ek100_refuses_chunks(tmp_path: Path) -> None:
     assert "P01_01.mp4: EPIC-KITCHENS videos must be whole files, not chunks" in str(answers[0])
 
 
+def info_of(path: Path, duration_s: float, fps: float = 30.0) -> VideoInfo:
+    return VideoInfo(
+        path=path,
+        size_bytes=1,
+        duration_s=duration_s,
+        fps=fps,
+        num_frames=round(fps * duration_s),
+        width_px=64,
+        height_px=48,
+        rotation_deg=0,
+        codec="h264",
+    )
+
+
 def chunk_places(chunks: dict[int, float], start_s: float, end_s: float) -> list[tuple[int, int]]:
     """The chunk's second and the frame number, for T = 4, of chunks at 30 fps that start and last so many seconds."""
     paths = tuple(Path("uid.mp4") / f"{start}.mp4" for start in chunks)
     files = VideoFiles(video_id="uid", paths=paths, chunk_starts_s=tuple(chunks))
-    infos = [
-        VideoInfo(
-            path=path,
-            size_bytes=1,
-            duration_s=duration_s,
-            fps=30.0,
-            num_frames=round(30 * duration_s),
-            width_px=64,
-            height_px=48,
-            rotation_deg=0,
-            codec="h264",
-        )
-        for path, duration_s in zip(paths, chunks.values(), strict=True)
-    ]
+    infos = [info_of(path, duration_s) for path, duration_s in zip(paths, chunks.values(), strict=True)]
     places = ego4d_rule(Span("uid", start_s, end_s), files, infos, 4)
     return [(tuple(chunks)[place.file], place.frame_id) for place in places]
 
@@ -147,7 +157,10 @@ def test_ego4d_chunk_length_is_that_of_the_files(
 
 def test_ego4d_spans_cross_chunks_and_end_with_the_last() -> None:
     assert chunk_places({0: 600.0, 600: 30.0}, 599.0, 601.0) == [(0, 17977), (0, 17992), (600, 7), (600, 21)]
-    assert chunk_places({0: 300.0, 300: 10.0}, 309.0, 311.0) == [(300, 277), (300, 292), (300, 299), (300, 299)]
+    # Cut at the end: the frames of 270 to 300 of the last chunk.
+    assert chunk_places({0: 300.0, 300: 10.0}, 309.0, 311.0) == [(300, 273), (300, 280), (300, 288), (300, 295)]
+    # As far past the end, but from the chunk before: the last frame stands for the rest, as in the reference.
+    assert chunk_places({0: 300.0, 300: 1.0}, 299.0, 302.0) == [(0, 8981), (300, 3), (300, 25), (300, 29)]
     # 20 s from 5 s before the second of three chunks of 10 s: LaViLa's frames 225, 375, 524 and 674.
     crossing = chunk_places({0: 10.0, 10: 10.0, 20: 10.0}, 5.0, 25.0)
     assert crossing == [(0, 225), (10, 75), (10, 224), (20, 74)]
@@ -160,6 +173,8 @@ def test_ego4d_spans_cross_chunks_and_end_with_the_last() -> None:
         ({0: 300.0, 600: 300.0, 900: 20.0}, 299.0, NotFoundError, "no chunk 300 for the span from 299"),
         ({0: 600.0, 1200: 20.0}, 599.0, NotFoundError, "no chunk 600"),
         ({0: 300.0}, 310.0, NotFoundError, "no chunk 300"),
+        ({0: 300.0, 300: 20.0}, 320.0, InputError, "300.mp4: from 320 to 322 s is asked for, the video ends at 320 s"),
+        ({0: 300.0, 300: 20.0}, 450.0, InputError, "the video ends at 320 s"),
         ({0: 300.0, 300: 290.0, 600: 20.0}, 589.5, InputError, "300.mp4: lasts 290 s, must last 300 s"),
         ({0: 600.0, 1: 600.0, 2: 600.0}, 1.0, InputError, "by number, as EgoVLP's 0, 1, 2, are not read"),
         ({0: 600.0, 1: 20.0}, 1.0, InputError, "by number, as EgoVLP's"),
@@ -194,6 +209,46 @@ def test_ego4d_whole_file_uses_its_own_rate(tmp_path: Path) -> None:
     files = videos_by_id(write_grey_video(tmp_path / "uid.mp4", 40).parent)["uid"]
     places = ego4d_rule(Span("uid", 1.0, 3.0), files, [probe(tmp_path / "uid.mp4")], 4)
     assert places == tuple(FramePlace(0, frame_id) for frame_id in (12, 17, 22, 26))
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "wanted"),
+    [
+        (4.0, 5.0, (41, 43, 45, 48)),
+        (4.0, 5.05, (41, 43, 45, 48)),
+        (4.0, 6.0, (41, 43, 45, 48)),
+        (4.0, 7.0, (41, 43, 45, 48)),
+        (2.0, 6.0, (23, 30, 38, 45)),
+        # Taken as four frames long, of which three are there.
+        (4.7, 4.8, (47, 47, 48, 49)),
+        (4.96, 5.5, (49, 49, 49, 49)),
+    ],
+)
+def test_ego4d_whole_files_are_cut_at_their_end(
+    tmp_path: Path, start_s: float, end_s: float, wanted: tuple[int, ...]
+) -> None:
+    files = VideoFiles(video_id="uid", paths=(tmp_path / "uid.mp4",), chunk_starts_s=None)
+    info = info_of(tmp_path / "uid.mp4", 5.0, fps=10.0)
+    places = ego4d_rule(Span("uid", start_s, end_s), files, [info], 4)
+    assert places == tuple(FramePlace(0, frame_id) for frame_id in wanted)
+    assert ego4d_is_cut(Span("uid", start_s, end_s), files, [info]) == (end_s > 5.05)
+
+
+@pytest.mark.parametrize("span", [(4.0, 7.1), (5.0, 5.5), (6.0, 7.0), (0.0, float("inf"))])
+def test_ego4d_spans_further_past_the_end_are_refused(tmp_path: Path, span: tuple[float, float]) -> None:
+    files = VideoFiles(video_id="uid", paths=(tmp_path / "uid.mp4",), chunk_starts_s=None)
+    with pytest.raises(InputError, match="the video ends at 5 s; up to 2 s after it are cut off"):
+        ego4d_rule(Span("uid", *span), files, [info_of(tmp_path / "uid.mp4", 5.0, fps=10.0)], 4)
+
+
+def test_read_spans_says_which_spans_were_cut(tmp_path: Path) -> None:
+    write_grey_video(tmp_path / "uid.mp4", 20)
+    spans = [Span("uid", 0.0, 1.0), Span("uid", 1.0, 3.0), Span("uid", 1.0, 9.0), Span("uid", 1.5, 2.0)]
+    cut: dict[int, bool] = {}
+    for part in read_spans(spans, videos_by_id(tmp_path), EGO4D_FRAMES, 4):
+        if isinstance(part, SpanBatch):
+            cut |= dict(zip(part.rows.tolist(), part.is_cut.tolist(), strict=True))
+    assert cut == {0: False, 1: True, 3: False}
 
 
 def test_read_spans_refuses_one_video_and_reads_the_rest(tmp_path: Path) -> None:
