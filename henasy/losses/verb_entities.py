@@ -3,11 +3,18 @@
 B clips, E entities, P verb phrases in the batch, D width of the joint space.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from henasy.losses.counted import CountedLoss, at_least_float32, mean_of
+
+
+def as_given(*rows: Tensor) -> tuple[Tensor, ...]:
+    """The rows of one process that is alone."""
+    return rows
 
 
 def verb_entities_loss(
@@ -18,6 +25,7 @@ def verb_entities_loss(
     phrase_ids: Tensor,
     is_valid: Tensor | None = None,
     temperature: float = 0.07,
+    gather: Callable[..., tuple[Tensor, ...]] = as_given,
 ) -> CountedLoss:
     """Cross-entropy of each phrase among all of the batch, given its clip's entities, averaged over phrases.
 
@@ -31,6 +39,7 @@ def verb_entities_loss(
         phrase_ids: (P,) int64, equal for phrases that mean the same.
         is_valid: (B, E) bool, entities that take part; a clip without any drops its phrases.
         temperature: of both softmaxes.
+        gather: brings together the rows of all processes that share the batch; the loss is then that of all phrases.
 
     Source: Eq. 8, with the softmax its text asks for in the weights (the printed ratio is undefined for negative sums).
     """
@@ -40,6 +49,7 @@ def verb_entities_loss(
         has_entity = is_valid.any(dim=1)[phrase_clips]
         verbs, phrase_clips, phrase_ids = verbs[has_entity], phrase_clips[has_entity], phrase_ids[has_entity]
     averages = _averages(units, verbs, phrase_clips, is_valid, temperature)
+    averages, verbs, phrase_ids = gather(averages, verbs, phrase_ids)
     is_negative = phrase_ids[:, None] != phrase_ids[None, :]
     is_used = is_negative | torch.eye(len(verbs), dtype=torch.bool, device=verbs.device)
     logits = (averages @ verbs.T / temperature).masked_fill(~is_used, -torch.inf)
