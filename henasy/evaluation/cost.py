@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from henasy.checkpoint.weights import build_empty
+from henasy.model.assemblies import COMPLETE, table_4
 from henasy.model.config import HenasyConfig, LocalConfig, ModelConfig, base, base_768, tiny, with_frames
 from henasy.model.flops import Cost, clip_cost
 
@@ -26,22 +27,28 @@ class ModelCost(NamedTuple):
 
 
 def counted_models() -> dict[str, ModelConfig]:
-    """The presets, their dual encoders, and what can be set differently in them, by name."""
+    """The presets, their dual encoders, base with one setting changed, and the designs of Table 4, by name."""
     with_mlp = HenasyConfig(local=LocalConfig(is_cross_mlp=True))
     without_mlp = HenasyConfig(local=LocalConfig(has_tag_mlp=False))
     return {
         "base": base(),
         "base, cross MLP": with_mlp,
         "base, no TAG MLP": without_mlp,
+        **_designs("base", base()),
         "base-768": base_768(),
         "dual of base": base().dual,
         "tiny": tiny(),
+        **_designs("tiny", tiny()),
         "dual of tiny": tiny().dual,
     }
 
 
 MEASURED = ("base", "base-768", "dual of base", "tiny", "dual of tiny")
-"""The models that are run; the other variants differ from base by little."""
+"""The models that are run; of the others one runs what `--model` names."""
+
+
+def _designs(preset: str, config: HenasyConfig) -> dict[str, ModelConfig]:
+    return {f"{preset} {name}": design for name, design in table_4(config).items() if name != COMPLETE}
 
 
 def count_cost(config: ModelConfig) -> ModelCost:

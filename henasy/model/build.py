@@ -4,14 +4,24 @@ from torch import nn
 
 from henasy.model.attention import QuickGelu, SpaceTimeBlock
 from henasy.model.bootstrap import BootstrapStage, CrossLayer
-from henasy.model.config import DistilbertConfig, DualConfig, HenasyConfig, LocalConfig, ModelConfig, VisionConfig
-from henasy.model.decoder import EntityDecoder, HybridBlock
+from henasy.model.config import (
+    MEAN,
+    PATCHES,
+    SELF_ATTENTION,
+    DistilbertConfig,
+    DualConfig,
+    HenasyConfig,
+    LocalConfig,
+    ModelConfig,
+    VisionConfig,
+)
+from henasy.model.decoder import EntityDecoder, HybridBlock, MeanDecoder, SelfAttentionDecoder, SelfBlock, VideoDecoder
 from henasy.model.distilbert_dual import DistilbertDual, build_distilbert
 from henasy.model.dual import DualEncoder, LavilaDual
 from henasy.model.entity_stage import EntityStage
 from henasy.model.grouping import TemporalAwareGrouping
 from henasy.model.henasy import Henasy
-from henasy.model.local_encoder import LocalEncoder
+from henasy.model.local_encoder import DirectLocalEncoder, LocalEncoder
 from henasy.model.text_tower import TextTransformer
 from henasy.model.timesformer import PatchEmbed, Timesformer
 
@@ -65,8 +75,14 @@ def build_henasy(config: HenasyConfig, *, dual: DualEncoder | None = None) -> He
     )
 
 
-def build_local(config: LocalConfig, *, vision_width: int) -> LocalEncoder:
+def build_local(config: LocalConfig, *, vision_width: int) -> LocalEncoder | DirectLocalEncoder:
     """The local entity encoder over a global encoder of `vision_width`."""
+    if config.grouped == PATCHES:
+        return DirectLocalEncoder(_build_entity_stage(config), vision_width=vision_width, width=config.width)
+    return LocalEncoder(_build_bootstrap(config, vision_width), _build_entity_stage(config))
+
+
+def _build_bootstrap(config: LocalConfig, vision_width: int) -> BootstrapStage:
     layers = [
         CrossLayer(
             config.width,
@@ -77,14 +93,17 @@ def build_local(config: LocalConfig, *, vision_width: int) -> LocalEncoder:
         )
         for _ in range(config.num_bootstrap_layers)
     ]
-    bootstrap = BootstrapStage(
+    return BootstrapStage(
         layers,
         _build_grouping(config, vision_width),
         num_group_tokens=config.num_group_tokens,
         width=config.width,
         token_std=config.group_token_std,
     )
-    entity_stage = EntityStage(
+
+
+def _build_entity_stage(config: LocalConfig) -> EntityStage:
+    return EntityStage(
         _build_blocks(config, config.num_segment_blocks),
         _build_grouping(config, config.width),
         _build_blocks(config, config.num_entity_blocks),
@@ -92,7 +111,6 @@ def build_local(config: LocalConfig, *, vision_width: int) -> LocalEncoder:
         width=config.width,
         token_std=config.group_token_std,
     )
-    return LocalEncoder(bootstrap, entity_stage)
 
 
 def _build_blocks(config: LocalConfig, num_blocks: int) -> list[SpaceTimeBlock]:
@@ -110,13 +128,15 @@ def _build_grouping(config: LocalConfig, key_width: int) -> TemporalAwareGroupin
     )
 
 
-def _build_decoder(config: HenasyConfig) -> EntityDecoder:
-    decoder = config.decoder
-    blocks = [
-        HybridBlock(decoder.width, decoder.heads, config.dual.vision.width, decoder.mlp_ratio)
-        for _ in range(decoder.depth)
-    ]
-    return EntityDecoder(blocks, entity_width=config.local.width, width=decoder.width)
+def _build_decoder(config: HenasyConfig) -> VideoDecoder:
+    decoder, patch_width, entity_width = config.decoder, config.dual.vision.width, config.local.width
+    if decoder.design == MEAN:
+        return MeanDecoder()
+    if decoder.design == SELF_ATTENTION:
+        mixing = [SelfBlock(decoder.width, decoder.heads, decoder.mlp_ratio) for _ in range(decoder.depth)]
+        return SelfAttentionDecoder(mixing, entity_width=entity_width, patch_width=patch_width, width=decoder.width)
+    blocks = [HybridBlock(decoder.width, decoder.heads, patch_width, decoder.mlp_ratio) for _ in range(decoder.depth)]
+    return EntityDecoder(blocks, entity_width=entity_width, width=decoder.width)
 
 
 def _build_entity_head(config: HenasyConfig) -> nn.Sequential:

@@ -4,99 +4,23 @@ A config is stored in every checkpoint; `config_from_dict` reads it back and ref
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import UnionType
-from typing import Any, ClassVar, Self, get_args, get_type_hints
+from typing import Any, ClassVar
 
 from henasy.errors import ConfigError
+from henasy.model.section import UNSTORED_DEFAULT, Section, require, require_heads, require_positive
 
 LAVILA_TEMPERATURE = 0.07
 ACTIVATIONS = ("quick_gelu", "gelu")
 DISTILBERT = "distilbert"
-# Settings that came later are stored only when they say something, so that a space keeps its name.
-_UNSTORED_DEFAULT = {"is_stored_at_default": False}
-
-
-def _require(is_allowed: bool, owner: object, name: str, allowed: str) -> None:
-    if not is_allowed:
-        value = getattr(owner, name)
-        raise ConfigError(f"{type(owner).__name__}.{name} is {value!r}; allowed: {allowed}")
-
-
-def _require_positive(owner: object, *names: str) -> None:
-    for name in names:
-        value = getattr(owner, name)
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        _require(is_number and math.isfinite(value) and value > 0, owner, name, "a number above 0")
-
-
-def _require_heads(owner: object, width: int, heads: int) -> None:
-    _require(width % heads == 0, owner, "heads", f"a divisor of the width {width}")
+SEGMENTS, PATCHES = "segments", "patches"
+HYBRID, SELF_ATTENTION, MEAN = "hybrid", "self_attention", "mean"
+DECODERS = (HYBRID, SELF_ATTENTION, MEAN)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Section:
-    """A group of settings that survives a round trip through JSON."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The settings as plain JSON values, nested sections as nested mappings."""
-        return {
-            item.name: value.to_dict() if isinstance(value, _Section) else value
-            for item in dataclasses.fields(self)
-            for value in [getattr(self, item.name)]
-            if value != item.default or item.metadata.get("is_stored_at_default", True)
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The section that `to_dict` wrote.
-
-        Raises:
-            ConfigError: a name is unknown or missing, or a value has the wrong type or range.
-        """
-        if not isinstance(values, Mapping):
-            raise ConfigError(f"{cls.__name__} is {values!r}; allowed: a mapping")
-        types = get_type_hints(cls)
-        fields = {item.name: item for item in dataclasses.fields(cls)}
-        _refuse_names(cls.__name__, set(values), fields)
-        return cls(**{name: _typed(cls.__name__, name, types[name], value) for name, value in values.items()})
-
-
-def _refuse_names(owner: str, given: set[str], fields: Mapping[str, "dataclasses.Field[Any]"]) -> None:
-    if unknown := sorted(given - set(fields)):
-        raise ConfigError(f"{owner} has no setting {unknown}; allowed: {sorted(fields)}")
-    no_default = {
-        name
-        for name, item in fields.items()
-        if item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
-    }
-    if missing := sorted(no_default - given):
-        raise ConfigError(f"{owner} lacks the settings {missing}")
-
-
-def _typed(owner: str, name: str, expected: Any, value: Any) -> Any:
-    if isinstance(expected, UnionType):
-        expected = _text_section(expected, value)
-    if isinstance(expected, type) and issubclass(expected, _Section):
-        return expected.from_dict(value)
-    is_number = expected is float and isinstance(value, int) and not isinstance(value, bool)
-    if is_number:
-        return float(value)
-    if type(value) is not expected:
-        raise ConfigError(f"{owner}.{name} is {value!r}; allowed: a value of type {expected.__name__}")
-    return value
-
-
-def _text_section(options: UnionType, value: Any) -> Any:
-    """Of the sections that may stand here the one that knows a `tower` if the value names one, else the one without."""
-    has_tower = isinstance(value, Mapping) and "tower" in value
-    return next(o for o in get_args(options) if ("tower" in {f.name for f in dataclasses.fields(o)}) == has_tower)
-
-
-@dataclass(frozen=True, kw_only=True)
-class VisionConfig(_Section):
+class VisionConfig(Section):
     """The TimeSformer, HENASY's global encoder."""
 
     image_px: int = 224
@@ -114,18 +38,18 @@ class VisionConfig(_Section):
     mlp_ratio: float = 4.0
     """Hidden width of the MLPs over `width`."""
 
-    activation: str = field(default="quick_gelu", metadata=_UNSTORED_DEFAULT)
+    activation: str = field(default="quick_gelu", metadata=UNSTORED_DEFAULT)
     """Of the MLPs: CLIP's quick_gelu, or the exact gelu."""
-    has_patch_bias: bool = field(default=False, metadata=_UNSTORED_DEFAULT)
+    has_patch_bias: bool = field(default=False, metadata=UNSTORED_DEFAULT)
     """Whether the linear map of a patch has a bias."""
-    has_first_norm: bool = field(default=True, metadata=_UNSTORED_DEFAULT)
+    has_first_norm: bool = field(default=True, metadata=UNSTORED_DEFAULT)
     """Whether tokens are normalised before the first block."""
 
     def __post_init__(self) -> None:
-        _require(self.activation in ACTIVATIONS, self, "activation", ", ".join(ACTIVATIONS))
-        _require_positive(self, "image_px", "patch_px", "width", "depth", "heads", "num_frames", "mlp_ratio")
-        _require(self.image_px % self.patch_px == 0, self, "patch_px", f"a divisor of image_px {self.image_px}")
-        _require_heads(self, self.width, self.heads)
+        require(self.activation in ACTIVATIONS, self, "activation", ", ".join(ACTIVATIONS))
+        require_positive(self, "image_px", "patch_px", "width", "depth", "heads", "num_frames", "mlp_ratio")
+        require(self.image_px % self.patch_px == 0, self, "patch_px", f"a divisor of image_px {self.image_px}")
+        require_heads(self, self.width, self.heads)
 
     @property
     def grid_size(self) -> int:
@@ -139,7 +63,7 @@ class VisionConfig(_Section):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextConfig(_Section):
+class TextConfig(Section):
     """The causal text transformer."""
 
     width: int = 512
@@ -156,14 +80,14 @@ class TextConfig(_Section):
     """Hidden width of the MLPs over `width`."""
 
     def __post_init__(self) -> None:
-        _require_positive(self, "width", "heads", "layers", "mlp_ratio")
-        _require(self.context_length >= 2, self, "context_length", "at least 2 (start and end token)")
-        _require(self.vocab_size >= 3, self, "vocab_size", "at least 3 (padding, start and end token)")
-        _require_heads(self, self.width, self.heads)
+        require_positive(self, "width", "heads", "layers", "mlp_ratio")
+        require(self.context_length >= 2, self, "context_length", "at least 2 (start and end token)")
+        require(self.vocab_size >= 3, self, "vocab_size", "at least 3 (padding, start and end token)")
+        require_heads(self, self.width, self.heads)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistilbertConfig(_Section):
+class DistilbertConfig(Section):
     """EgoVLP's text tower: DistilBERT, read at its first token."""
 
     tower: str = DISTILBERT
@@ -182,15 +106,15 @@ class DistilbertConfig(_Section):
     """Hidden width of the MLPs."""
 
     def __post_init__(self) -> None:
-        _require(self.tower == DISTILBERT, self, "tower", DISTILBERT)
-        _require_positive(self, "width", "heads", "layers", "hidden")
-        _require(self.context_length >= 2, self, "context_length", "at least 2 (first and last token)")
-        _require(self.vocab_size >= 4, self, "vocab_size", "at least 4 (padding, unknown, first and last token)")
-        _require_heads(self, self.width, self.heads)
+        require(self.tower == DISTILBERT, self, "tower", DISTILBERT)
+        require_positive(self, "width", "heads", "layers", "hidden")
+        require(self.context_length >= 2, self, "context_length", "at least 2 (first and last token)")
+        require(self.vocab_size >= 4, self, "vocab_size", "at least 4 (padding, unknown, first and last token)")
+        require_heads(self, self.width, self.heads)
 
 
 @dataclass(frozen=True, kw_only=True)
-class LocalConfig(_Section):
+class LocalConfig(Section):
     """The local entity encoder: bootstrapping stage, then entity grouping stage."""
 
     width: int = 512
@@ -220,43 +144,53 @@ class LocalConfig(_Section):
     group_token_std: float = 0.02
     """Standard deviation of the group tokens at initialisation."""
 
+    grouped: str = field(default=SEGMENTS, metadata=UNSTORED_DEFAULT)
+    """What becomes entities: the segments of a bootstrapping stage, or the patches of level S1 themselves, without such
+    a stage and without segments."""
+
     def __post_init__(self) -> None:
-        _require_positive(
+        require(self.grouped in (SEGMENTS, PATCHES), self, "grouped", f"{SEGMENTS}, {PATCHES}")
+        require_positive(
             self, "width", "heads", "num_group_tokens", "num_entities", "num_bootstrap_layers", "mlp_ratio"
         )
-        _require_positive(self, "assign_eps", "gumbel_tau", "group_token_std")
-        _require(self.num_segment_blocks >= 0, self, "num_segment_blocks", "0 or more")
-        _require(self.num_entity_blocks >= 0, self, "num_entity_blocks", "0 or more")
-        _require_heads(self, self.width, self.heads)
-        _require(
-            self.num_entities <= self.num_group_tokens,
+        require_positive(self, "assign_eps", "gumbel_tau", "group_token_std")
+        require(self.num_segment_blocks >= 0, self, "num_segment_blocks", "0 or more")
+        require(self.num_entity_blocks >= 0, self, "num_entity_blocks", "0 or more")
+        require_heads(self, self.width, self.heads)
+        require(
+            self.grouped == PATCHES or self.num_entities <= self.num_group_tokens,
             self,
             "num_entities",
             f"at most num_group_tokens {self.num_group_tokens}",
         )
-        _require(self.num_entities <= 255, self, "num_entities", "at most 255 (stored as one byte)")
+        require(self.num_entities <= 255, self, "num_entities", "at most 255 (stored as one byte)")
 
 
 @dataclass(frozen=True, kw_only=True)
-class DecoderConfig(_Section):
-    """The entity-aware decoder."""
+class DecoderConfig(Section):
+    """What makes one video feature of entities and patches."""
 
     width: int = 768
     """Channels of the decoded entity tokens."""
     heads: int = 12
     """Attention heads; divides `width`."""
     depth: int = 3
-    """Hybrid-attention blocks."""
+    """Blocks."""
     mlp_ratio: float = 4.0
     """Hidden width of the MLPs over `width`."""
 
+    design: str = field(default=HYBRID, metadata=UNSTORED_DEFAULT)
+    """The paper's hybrid-attention blocks; self-attention among entities and patches together; or the plain mean of the
+    entities, which has no blocks, whatever the other settings."""
+
     def __post_init__(self) -> None:
-        _require_positive(self, "width", "heads", "depth", "mlp_ratio")
-        _require_heads(self, self.width, self.heads)
+        require(self.design in DECODERS, self, "design", ", ".join(DECODERS))
+        require_positive(self, "width", "heads", "depth", "mlp_ratio")
+        require_heads(self, self.width, self.heads)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DualConfig(_Section):
+class DualConfig(Section):
     """Global encoder and text tower with one joint space."""
 
     kind: ClassVar[str] = "dual"
@@ -271,11 +205,11 @@ class DualConfig(_Section):
     """What `logit_scale` starts from: ln(1 / temperature)."""
 
     def __post_init__(self) -> None:
-        _require_positive(self, "joint_dim", "temperature")
+        require_positive(self, "joint_dim", "temperature")
 
 
 @dataclass(frozen=True, kw_only=True)
-class HenasyConfig(_Section):
+class HenasyConfig(Section):
     """The whole model around a frozen dual encoder."""
 
     kind: ClassVar[str] = "henasy"
@@ -291,17 +225,23 @@ class HenasyConfig(_Section):
 
     def __post_init__(self) -> None:
         depth = self.dual.vision.depth
-        _require(
+        require(
             self.local.num_bootstrap_layers <= depth,
             self.local,
             "num_bootstrap_layers",
             f"at most the depth {depth} of the global encoder",
         )
-        _require(
+        require(
             self.has_entity_mlp or self.local.width == self.decoder.width,
             self,
             "has_entity_mlp",
             f"True unless local width {self.local.width} equals decoder width {self.decoder.width}",
+        )
+        require(
+            self.decoder.design != MEAN or self.local.width == self.decoder.width,
+            self.decoder,
+            "width",
+            f"the local width {self.local.width} for the design {MEAN!r}",
         )
 
 

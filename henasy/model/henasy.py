@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from henasy.model.config import HenasyConfig
-from henasy.model.decoder import EntityDecoder
+from henasy.model.decoder import VideoDecoder
 from henasy.model.dual import DualEncoder
 from henasy.model.init import init_linears_
-from henasy.model.local_encoder import LocalEncoder
+from henasy.model.local_encoder import DirectLocalEncoder, LocalEncoder
 from henasy.model.saliency import own_patches
 
 
@@ -37,6 +37,17 @@ class HenasyOutput(NamedTuple):
     """(B, E) share of the clip's patches that an entity owns."""
 
 
+class Sight(NamedTuple):
+    """What the frozen dual encoder sees in a batch of clips: all that the trained parts build on."""
+
+    levels: tuple[Tensor, ...]
+    """(B, T, K, vision width) patch tokens z^0 ... z^S1."""
+    patches: Tensor
+    """(B, T, K, vision width) final patch tokens."""
+    global_video: Tensor
+    """(B, J) clip embedding of the dual encoder."""
+
+
 class Henasy(nn.Module):
     """The whole model; only what is not the dual encoder is trained."""
 
@@ -47,8 +58,8 @@ class Henasy(nn.Module):
         config: HenasyConfig,
         *,
         dual: DualEncoder,
-        local: LocalEncoder,
-        decoder: EntityDecoder,
+        local: LocalEncoder | DirectLocalEncoder,
+        decoder: VideoDecoder,
         video_head: nn.Linear,
         entity_head: nn.Module | None,
     ) -> None:
@@ -67,7 +78,7 @@ class Henasy(nn.Module):
         """Fresh random weights for all that is trained."""
         num_residuals = 2 * (self.config.local.num_segment_blocks + self.config.local.num_entity_blocks + 1)
         init_linears_(self.local, num_residuals=num_residuals)
-        init_linears_(self.decoder, num_residuals=3 * self.config.decoder.depth)
+        init_linears_(self.decoder, num_residuals=self.decoder.num_residuals)
         init_linears_(self.video_head, num_residuals=1)
         if self.entity_head is not None:
             init_linears_(self.entity_head, num_residuals=1)
@@ -80,17 +91,23 @@ class Henasy(nn.Module):
 
     def forward(self, frames: Tensor) -> HenasyOutput:
         """Embeddings, entities and saliency of (B, T, 3, S, S) normalised frames."""
-        with torch.no_grad():
-            num_levels = self.config.local.num_bootstrap_layers + 1
-            tokens = self.dual.visual(frames, num_levels=num_levels)
-            global_video = self.dual.project_video(tokens.cls)
-        local = self.local(tokens.levels)
-        video = self.video_head(self.decoder(local.entities, tokens.patches.flatten(1, 2)))
+        return self.compose(self.see(frames))
+
+    @torch.no_grad()
+    def see(self, frames: Tensor) -> Sight:
+        """What the frozen part makes of (B, T, 3, S, S) normalised frames: the same for all models around it."""
+        tokens = self.dual.visual(frames, num_levels=self.config.local.num_bootstrap_layers + 1)
+        return Sight(tokens.levels, tokens.patches, self.dual.project_video(tokens.cls))
+
+    def compose(self, sight: Sight) -> HenasyOutput:
+        """What the trained parts make of it."""
+        local = self.local(sight.levels)
+        video = self.video_head(self.decoder(local.entities, sight.patches.flatten(1, 2)))
         entity_head = self.video_head if self.entity_head is None else self.entity_head
         owned = own_patches(local.saliency)
         return HenasyOutput(
             video=video,
-            global_video=global_video,
+            global_video=sight.global_video,
             entities=entity_head(local.entities),
             entity_tokens=local.entities,
             saliency=local.saliency,
