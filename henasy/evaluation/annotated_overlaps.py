@@ -17,9 +17,9 @@ from henasy.evaluation.entity_overlap import OverlapMeasure
 from henasy.evaluation.frame_rules import FramePlace, FrameSelector, Span
 from henasy.evaluation.grounding import GroundedThing, grounded
 from henasy.evaluation.mask_annotations import MaskAnnotation
-from henasy.evaluation.video_files import VideoFiles
 from henasy.video.plan import ClipPlan
 from henasy.video.probe import VideoInfo, probe
+from henasy.video.video_files import VideoFiles
 
 _SAME_SHAPE = 0.02
 """By how much the aspect ratios of mask and picture may differ, as a share."""

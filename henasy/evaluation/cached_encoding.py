@@ -21,7 +21,7 @@ from henasy.evaluation.embedding_cache import Arrays, load_entry, store_entry
 from henasy.evaluation.frame_rules import FrameSelector, Span
 from henasy.evaluation.kept_arrays import kept_groups, packed
 from henasy.evaluation.span_frames import RefusedSpans, read_spans
-from henasy.evaluation.video_files import VideoFiles
+from henasy.video.video_files import VideoFiles
 
 _FORMAT = 2
 """Must change whenever equal keys would mean other arrays."""

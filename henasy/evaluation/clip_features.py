@@ -14,8 +14,8 @@ from henasy.checkpoint.encoder import Encoder
 from henasy.errors import InputError, NotFoundError, VideoError
 from henasy.evaluation.dense import DenseFeatures, DenseRule, Window, dense_features
 from henasy.evaluation.frame_rules import Span
-from henasy.evaluation.video_files import VideoFiles, videos_by_id
 from henasy.search.moments import clip_evidence
+from henasy.video.video_files import VideoFiles, videos_by_id
 
 _SUFFIXES = (".npy", ".pt")
 _LISTED = 20

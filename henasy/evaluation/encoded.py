@@ -32,7 +32,7 @@ from henasy.evaluation.features import Similarity
 from henasy.evaluation.frame_rules import MAX_PAST_END_S, FrameSelector, Span
 from henasy.evaluation.source import VideoSource
 from henasy.evaluation.span_frames import RefusedSpans
-from henasy.evaluation.video_files import VideoFiles, missing_videos, videos_by_id
+from henasy.video.video_files import VideoFiles, missing_videos, videos_by_id
 
 _LISTED = 100
 

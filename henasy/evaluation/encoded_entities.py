@@ -17,7 +17,7 @@ from henasy.evaluation.entity_overlap import ClipEntities
 from henasy.evaluation.features import Similarity
 from henasy.evaluation.frame_rules import FrameSelector, Span
 from henasy.evaluation.span_frames import RefusedSpans
-from henasy.evaluation.video_files import VideoFiles
+from henasy.video.video_files import VideoFiles
 
 
 class EncodedEntities(NamedTuple):

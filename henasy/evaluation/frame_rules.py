@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 
 from henasy.errors import InputError, NotFoundError
-from henasy.evaluation.video_files import VideoFiles
 from henasy.video.probe import VideoInfo
 from henasy.video.reference_frames import (
     ego4d_chunk_frames,
@@ -17,6 +16,7 @@ from henasy.video.reference_frames import (
     lavila_frame_ids,
     locate_in_chunks,
 )
+from henasy.video.video_files import VideoFiles
 
 _LAVILA_CHUNK_S = 300
 # How far a chunk's duration may be from the length its name tells: encoders cut between frames.

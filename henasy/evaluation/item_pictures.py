@@ -16,8 +16,8 @@ from henasy.evaluation.details import COLOURS, ItemPicture, Met, Wanted
 from henasy.evaluation.embed import flat_frames
 from henasy.evaluation.frame_rules import FrameSelector
 from henasy.evaluation.span_frames import RefusedSpans, read_spans
-from henasy.evaluation.video_files import VideoFiles
 from henasy.text.phrases import find_phrases
+from henasy.video.video_files import VideoFiles
 
 _HEIGHT_PX = 120
 _FILL = 0.35

@@ -27,8 +27,8 @@ from henasy.evaluation.multiple_choice import INTER, INTRA, right_answers
 from henasy.evaluation.rendered import RenderedClip
 from henasy.evaluation.ridge import fit_ridge
 from henasy.evaluation.span_frames import read_spans
-from henasy.evaluation.video_files import videos_by_id
 from henasy.model.henasy import Henasy
+from henasy.video.video_files import videos_by_id
 
 OURS = "HENASY"
 CHANCE, TEXT_ALONE, HISTOGRAM = "chance", "text alone (no pixels)", "colour histogram"

@@ -13,9 +13,9 @@ from henasy.evaluation.entity_overlap import ClipEntities, OverlapMeasure, Thing
 from henasy.evaluation.features import Similarity
 from henasy.evaluation.rendered import RenderedClip
 from henasy.evaluation.rendered_things import Thing, thing_masks, truth_selector, truth_times
-from henasy.evaluation.video_files import videos_by_id
 from henasy.scenes.archive import read_config
 from henasy.scenes.truth import Truth
+from henasy.video.video_files import videos_by_id
 
 NameThing = Callable[[RenderedClip], Thing]
 

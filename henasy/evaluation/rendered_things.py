@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from henasy.evaluation.frame_rules import FramePlace, FrameSelector, Span
 from henasy.evaluation.rendered import RenderedClip
-from henasy.evaluation.video_files import VideoFiles
 from henasy.scenes.archive import ArchiveConfig
 from henasy.scenes.truth import Truth
 from henasy.video.plan import frame_times
 from henasy.video.probe import VideoInfo
+from henasy.video.video_files import VideoFiles
 
 
 class Thing(NamedTuple):

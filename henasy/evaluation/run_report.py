@@ -8,7 +8,7 @@ from henasy.evaluation.frame_rules import EGO4D_FRAMES, FrameSelector, Span
 from henasy.evaluation.html_report import write_report
 from henasy.evaluation.result import BenchmarkResult
 from henasy.evaluation.source import VideoSource
-from henasy.evaluation.video_files import videos_by_id
+from henasy.video.video_files import videos_by_id
 
 
 def report_run(path: Path, result: BenchmarkResult) -> None:

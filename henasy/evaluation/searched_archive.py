@@ -12,9 +12,9 @@ from henasy.errors import AnnotationError, InputError, NotFoundError
 from henasy.evaluation.details import ItemPicture, Wanted
 from henasy.evaluation.doc_ids import DocSpan, format_doc_id, parse_doc_id
 from henasy.evaluation.found_spans import FoundSpan
-from henasy.evaluation.video_files import VideoFiles
 from henasy.search.hits import Hit
 from henasy.search.request import MAX_HITS, MAX_QUERIES, SearchRequest, Target
+from henasy.video.video_files import VideoFiles
 
 
 class ArchiveVideo(NamedTuple):

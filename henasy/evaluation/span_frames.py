@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from henasy.errors import HenasyError
 from henasy.evaluation.frame_rules import BLACK, FramePlace, FrameSelector, Span
-from henasy.evaluation.video_files import VideoFiles
 from henasy.video.decode import find_decoder
 from henasy.video.probe import VideoInfo, probe
+from henasy.video.video_files import VideoFiles
 
 Image = NDArray[np.uint8]
 

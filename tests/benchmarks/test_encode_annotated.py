@@ -21,9 +21,9 @@ from henasy.evaluation.encoded import Encoded, encode_annotated, encode_many_vie
 from henasy.evaluation.frame_rules import EGO4D_FRAMES, EGTEA_FRAMES, EK100_FRAMES, FrameSelector, Span, egtea_rule
 from henasy.evaluation.rendered import read_rendered_clips
 from henasy.evaluation.source import VideoSource
-from henasy.evaluation.video_files import videos_by_id
 from henasy.video.decode import find_decoder
 from henasy.video.probe import probe
+from henasy.video.video_files import videos_by_id
 
 TEXTS = ["opens the drawer", "closes the drawer", "opens the drawer"]
 

@@ -30,9 +30,9 @@ from henasy.evaluation.mq_predictions import PredictedMoment, PredictionFile
 from henasy.evaluation.mq_search import class_text
 from henasy.evaluation.result import BenchmarkResult
 from henasy.evaluation.source import SourceOptions
-from henasy.evaluation.video_files import VideoFiles
 from henasy.heads.proposal_training import ProposalTraining
 from henasy.training.config import TrainConfig
+from henasy.video.video_files import VideoFiles
 
 NAMES = ("use_phone", "wash_hands")
 CLIP_S, RATE, WIDTH = 60.0, 2.0, 8

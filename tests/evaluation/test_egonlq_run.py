@@ -22,9 +22,9 @@ from henasy.evaluation.nlq_predictions import write_nlq_predictions
 from henasy.evaluation.nlq_search import search_moments
 from henasy.evaluation.result import BenchmarkResult
 from henasy.evaluation.source import SourceOptions
-from henasy.evaluation.video_files import VideoFiles
 from henasy.heads.vslnet_training import VslNetTraining
 from henasy.text.wording import Wording
+from henasy.video.video_files import VideoFiles
 
 TEXTS = ("stirring the mug with a spoon", "opening the jar", "wiping the plate with a sponge", "pushing the pan away")
 CLIP_S, RATE = 60.0, 1.0

@@ -12,9 +12,9 @@ from henasy.errors import AnnotationError, InputError, NotFoundError
 from henasy.evaluation.egtea import ACTION_FILE, SESSION_ACTION_FILE, SESSION_SPLIT_FILE, SPLIT_FILE, load_egtea
 from henasy.evaluation.egtea_run import best_view_similarity
 from henasy.evaluation.frame_rules import BLACK, FramePlace, Span, egtea_rule
-from henasy.evaluation.video_files import VideoFiles
 from henasy.video.preprocess import PreprocessSpec, preprocess
 from henasy.video.probe import VideoInfo
+from henasy.video.video_files import VideoFiles
 
 ACTIONS = ("Open fridge 1", "Take eating_utensil 2", "Turn on faucet 5")
 CLIPS = ("OP01-R01-Pasta-66680-68130-F001597-F001639 2 2 2", "P02-R01-Pizza-0-100-F000000-F000002 1 1 1 4")

@@ -37,7 +37,7 @@ from henasy.evaluation.mir_details import mir_details
 from henasy.evaluation.published import PublishedRow
 from henasy.evaluation.result import BenchmarkResult
 from henasy.evaluation.svg_chart import HEIGHT_PX, WIDTH_PX, svg_chart
-from henasy.evaluation.video_files import videos_by_id
+from henasy.video.video_files import videos_by_id
 
 _VOID = {"meta", "br", "img"}
 

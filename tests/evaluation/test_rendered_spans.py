@@ -16,8 +16,8 @@ from henasy.evaluation.rendered_spans import (
     read_actions,
     write_span_layout,
 )
-from henasy.evaluation.video_files import videos_by_id
 from henasy.scenes.archive import ArchiveConfig, write_archive
+from henasy.video.video_files import videos_by_id
 
 ACTIONS = [
     Action("a", 1.0, 3.0, "mug", "red", "put", "putting down the mug", "left", ""),

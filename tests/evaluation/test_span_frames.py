@@ -21,9 +21,9 @@ from henasy.evaluation.frame_rules import (
     ek100_rule,
 )
 from henasy.evaluation.span_frames import SpanBatch, read_spans
-from henasy.evaluation.video_files import VideoFiles, missing_videos, videos_by_id
 from henasy.video.probe import VideoInfo, probe
 from henasy.video.reference_frames import timestamp_s
+from henasy.video.video_files import VideoFiles, missing_videos, videos_by_id
 
 STEP = 4
 """Grey levels from one frame to the next: survives H.264, and tells 50 frames apart."""
