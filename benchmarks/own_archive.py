@@ -21,11 +21,12 @@ from judging import judge_at_terminal
 
 from henasy.errors import InputError
 from henasy.evaluation.feedback import append_judgements, merge_feedback, read_marked_hits
+from henasy.evaluation.kept_ranking import KeptRanking, keep_ranking
 from henasy.evaluation.own_archive import (
     ScoreRules,
     compare_scored,
+    default_measures,
     load_own_archive,
-    run_names,
     score_archive,
     usable_judgements,
 )
@@ -36,7 +37,7 @@ from henasy.evaluation.ranking_measures import DEFAULT_MEASURES
 from henasy.evaluation.report import RENDERED_HEADING, reported_errors, show_result, write_text
 from henasy.evaluation.result import BenchmarkResult, Illustrated
 from henasy.evaluation.run_report import report_run
-from henasy.evaluation.searched_archive import IndexArchive, KeptRanking, SearchedArchive, format_run
+from henasy.evaluation.searched_archive import IndexArchive, SearchedArchive
 from henasy.evaluation.source import SHIPPED_MODEL
 from henasy.search.request import MAX_TOP_K, Target
 
@@ -124,7 +125,7 @@ def main(
 @model_option
 @score_options
 @report_option
-@click.option("--run", "run_path", type=_PATH, help="Keep the ranking here, in TREC's form.")
+@click.option("--run", "run_path", type=_PATH, help="Keep the ranking here as TREC does, its facts beside it.")
 def score(
     system: str,
     queries: Path,
@@ -153,7 +154,7 @@ def score(
 @search_options
 @score_options
 @click.option("--by", default="nDCG@10", show_default=True, help="The measure that decides.")
-@click.option("--tolerance", type=click.FloatRange(0, 1), help="Also fail when its mean falls by more, sure or not.")
+@click.option("--tolerance", type=float, help="Also fail when its mean falls by more, sure or not.")
 def compare(
     baseline: str,
     candidate: str,
@@ -175,6 +176,9 @@ def compare(
     below 0.05; with --tolerance, also when the mean fell by more than that.
     """
     rules = _rules(measures, top_k, min_iou, is_allowing_missing)
+    # click's range lets NaN through, with which nothing ever falls.
+    if tolerance is not None and not 0 <= tolerance <= 1:
+        raise InputError("--tolerance", f"{tolerance} is not from 0 to 1")
     if by not in rules.measures:
         raise InputError("--by", f"{by!r} is none of the measures {', '.join(rules.measures)}")
     own = load_own_archive(queries, qrels)
@@ -259,7 +263,7 @@ def scored_result(
     usable = usable_judgements(own, [system], is_allowing_missing=rules.is_allowing_missing)
     scored = score_archive(system, own, usable, rules)
     if run_path is not None:
-        write_text(run_path, format_run(scored.found, run_names(own, system), "henasy"))
+        keep_ranking(run_path, scored.found, system, own.queries, names=own.judged_videos, top_k=rules.top_k)
     return BenchmarkResult(
         heading=heading,
         columns=rules.measures,
@@ -281,7 +285,10 @@ def _show(result: BenchmarkResult, json_path: Path | None, report_path: Path | N
 
 def _rules(measures: tuple[str, ...], top_k: int, min_iou: float, is_allowing_missing: bool) -> ScoreRules:
     return ScoreRules(
-        measures=measures or DEFAULT_MEASURES, top_k=top_k, min_iou=min_iou, is_allowing_missing=is_allowing_missing
+        measures=measures or default_measures(top_k),
+        top_k=top_k,
+        min_iou=min_iou,
+        is_allowing_missing=is_allowing_missing,
     )
 
 

@@ -3,6 +3,7 @@
 Q queries that have something relevant.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from henasy.errors import AnnotationError, NotFoundError
+from henasy.errors import AnnotationError, InputError, NotFoundError
 from henasy.evaluation.doc_ids import format_doc_id
 from henasy.evaluation.found_spans import FoundSpan, matched_ranking
 from henasy.evaluation.paired_test import PairedTest, paired_test
 from henasy.evaluation.qrels import Judgement, load_qrels, load_queries
-from henasy.evaluation.ranking_measures import DEFAULT_MEASURES, check_measures, measure_queries
+from henasy.evaluation.ranking_measures import DEFAULT_MEASURES, check_measures, cutoff_of, measure_queries
 from henasy.evaluation.report import file_digest
 from henasy.evaluation.searched_archive import ArchiveVideo, SearchedArchive
 
@@ -36,6 +37,11 @@ class OwnArchive:
     digests: dict[str, object]
     """Of both files."""
 
+    @property
+    def judged_videos(self) -> list[str]:
+        """What the judgements call the videos they are of."""
+        return list(dict.fromkeys(judgement.doc.video for judgement in self.judgements))
+
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreRules:
@@ -51,6 +57,16 @@ class ScoreRules:
 
     def __post_init__(self) -> None:
         check_measures(self.measures)
+        for name in self.measures:
+            if (cutoff_of(name) or 0) > self.top_k:
+                raise InputError("--measure", f"{name} looks at more hits than --top-k {self.top_k} asks for")
+        if not 0 <= self.min_iou <= 1:
+            raise InputError("--min-iou", f"{self.min_iou} is not from 0 to 1")
+
+
+def default_measures(top_k: int) -> tuple[str, ...]:
+    """The usual measures that look at no more than `top_k` hits."""
+    return tuple(name for name in DEFAULT_MEASURES if (cutoff_of(name) or 0) <= top_k)
 
 
 class Usable(NamedTuple):
@@ -97,7 +113,7 @@ def usable_judgements(own: OwnArchive, archives: Sequence[SearchedArchive], *, i
         NotFoundError: if videos are missing (listed) and that is not allowed, or nothing relevant is left.
         AnnotationError: if a judged piece lies past the end of its video.
     """
-    names = list(dict.fromkeys(judgement.doc.video for judgement in own.judgements))
+    names = own.judged_videos
     held = [archive.videos(names) for archive in archives]
     for videos in held:
         _require_inside(own, videos)
@@ -115,12 +131,15 @@ def usable_judgements(own: OwnArchive, archives: Sequence[SearchedArchive], *, i
     judged = {query_id: found for query_id, found in kept.items() if any(one.relevance for one in found)}
     if not judged:
         raise NotFoundError(f"{own.qrels}: no relevant judgement is of a video that the archive holds")
-    return Usable(judged, _coverage(own, judged, missing))
+    unmeasured = [
+        name for name in names if any(math.isinf(videos[name].duration_s) for videos in held if name in videos)
+    ]
+    return Usable(judged, _coverage(own, judged, missing) | _unchecked(unmeasured))
 
 
 def score_archive(archive: SearchedArchive, own: OwnArchive, usable: Usable, rules: ScoreRules) -> Scored:
-    """Every measure for every usable query."""
-    found = archive.search({query_id: own.queries[query_id] for query_id in usable.judged}, rules.top_k)
+    """Every measure for every usable query; all queries are asked, so that what is found can be kept whole."""
+    found = archive.search(own.queries, rules.top_k)
     rankings = {
         query_id: matched_ranking(found[query_id], judged, rules.min_iou) for query_id, judged in usable.judged.items()
     }
@@ -129,7 +148,9 @@ def score_archive(archive: SearchedArchive, own: OwnArchive, usable: Usable, rul
         for query_id, judged in usable.judged.items()
     }
     facts = {**archive.facts, "hits per query": rules.top_k, "found": _matching(rules.min_iou)}
-    if not any(_is_of_judged_video(hit, usable.judged[query_id]) for query_id, hits in found.items() for hit in hits):
+    if not any(
+        _is_of_judged_video(hit, judged) for query_id, judged in usable.judged.items() for hit in found[query_id]
+    ):
         facts["warning"] = "no hit is of a video that was judged for its query; are videos named as hits name them?"
     return Scored(list(usable.judged), measure_queries(rules.measures, relevance, rankings), found, facts)
 
@@ -137,12 +158,6 @@ def score_archive(archive: SearchedArchive, own: OwnArchive, usable: Usable, rul
 def compare_scored(candidate: Scored, baseline: Scored) -> dict[str, PairedTest]:
     """The paired test of each measure."""
     return {name: paired_test(values, baseline.values[name]) for name, values in candidate.values.items()}
-
-
-def run_names(own: OwnArchive, archive: SearchedArchive) -> dict[str, str]:
-    """By video id, the name that the judgements use, so that a kept ranking fits them."""
-    videos = archive.videos(list(dict.fromkeys(judgement.doc.video for judgement in own.judgements)))
-    return {video.video_id: name for name, video in videos.items()}
 
 
 def _require_inside(own: OwnArchive, videos: Mapping[str, ArchiveVideo]) -> None:
@@ -172,6 +187,13 @@ def _coverage(own: OwnArchive, judged: Mapping[str, list[Judgement]], missing: S
             + ", ".join(missing[:_LISTED])
         )
     return facts
+
+
+def _unchecked(names: Sequence[str]) -> dict[str, object]:
+    if not names:
+        return {}
+    shown = ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
+    return {"unchecked": f"of {len(names)} judged videos no length is known, judgements past their end pass: {shown}"}
 
 
 def _is_of_judged_video(hit: FoundSpan, judged: Sequence[Judgement]) -> bool:

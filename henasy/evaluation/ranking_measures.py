@@ -40,6 +40,14 @@ def check_measures(names: Sequence[str]) -> None:
         raise InputError("--measure", f"the same one twice: {', '.join(names)}")
 
 
+def cutoff_of(name: str) -> int | None:
+    """How many hits a measure of `check_measures` looks at; None for all."""
+    match = _NAME.fullmatch(name)
+    assert match is not None
+    cutoff = match["cutoff"] or match["needed"]
+    return None if cutoff is None else int(cutoff)
+
+
 def measure_queries(
     measures: Sequence[str], relevance: Mapping[str, Mapping[str, int]], rankings: Mapping[str, Sequence[str]]
 ) -> dict[str, NDArray[np.float64]]:

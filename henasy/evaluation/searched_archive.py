@@ -1,16 +1,15 @@
-"""What can be asked queries of one's own: an index in this process, or the ranking that a file keeps.
+"""What can be asked queries of one's own: an index in this process.
 
-A server is asked by `benchmarks/served_archive.py`, since this package knows no gRPC.
+A server is asked by `benchmarks/served_archive.py`, since this package knows no gRPC; a ranking that was kept by
+`kept_ranking.py`.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from henasy.errors import AnnotationError, InputError, NotFoundError
+from henasy.errors import InputError
 from henasy.evaluation.details import ItemPicture, Wanted
-from henasy.evaluation.doc_ids import DocSpan, format_doc_id, parse_doc_id
 from henasy.evaluation.found_spans import FoundSpan
 from henasy.search.hits import Hit
 from henasy.search.request import MAX_HITS, MAX_QUERIES, SearchRequest, Target
@@ -117,67 +116,6 @@ class IndexArchive:
         return [[found_span(hit) for hit in result.hits] for result in answer.results]
 
 
-class KeptRanking:
-    """A TREC run file: `query_id Q0 document rank score tag` per line, documents with times."""
-
-    def __init__(self, path: Path, queries: Mapping[str, str]) -> None:
-        """Reads it.
-
-        Raises:
-            NotFoundError: if the file is missing.
-            AnnotationError: if a line is not of that form, names an unknown query, repeats a document, or has a score
-                that is not finite.
-        """
-        self._path = path
-        if not path.is_file():
-            raise NotFoundError(f"{path}: no such index, server or run file")
-        self._found: dict[str, list[FoundSpan]] = {query_id: [] for query_id in queries}
-        seen: set[tuple[str, str]] = set()
-        try:
-            lines = path.read_text(encoding="utf-8").split("\n")
-        except UnicodeDecodeError as error:
-            raise AnnotationError(f"{path}: is not UTF-8: {error}") from error
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                self._add(line.split(), f"{path}, line {number}", seen)
-        if not seen:
-            raise AnnotationError(f"{path}: holds no hit")
-        for found in self._found.values():
-            found.sort(key=lambda one: -one.score)
-
-    @property
-    def facts(self) -> dict[str, object]:
-        """What fixes its answers."""
-        return {"run": str(self._path)}
-
-    def videos(self, names: Sequence[str]) -> dict[str, ArchiveVideo]:
-        """All of them: a ranking does not say what it could not find."""
-        return {name: ArchiveVideo(name, name, math.inf) for name in names}
-
-    def search(self, queries: Mapping[str, str], top_k: int) -> dict[str, list[FoundSpan]]:
-        """What it holds for each query."""
-        return {query_id: self._found[query_id][:top_k] for query_id in queries}
-
-    def _add(self, fields: list[str], place: str, seen: set[tuple[str, str]]) -> None:
-        if len(fields) != 6:
-            raise AnnotationError(f"{place}: {len(fields)} fields, must be 6: query_id Q0 document rank score tag")
-        query_id, _, name, _, score, _ = fields
-        if query_id not in self._found:
-            raise AnnotationError(f"{place}: query {query_id!r} is not in the queries file")
-        if (query_id, name) in seen:
-            raise AnnotationError(f"{place}: {name} was there before for query {query_id!r}")
-        seen.add((query_id, name))
-        try:
-            doc, value = parse_doc_id(name), float(score)
-        except (InputError, ValueError) as error:
-            raise AnnotationError(f"{place}: {error}") from error
-        if not math.isfinite(value):
-            raise AnnotationError(f"{place}: score is {score}, must be a finite number")
-        if doc.span is None:
-            raise AnnotationError(f"{place}: {name!r} has no times, a hit is VIDEO@START-END")
-        self._found[query_id].append(FoundSpan(doc.video, doc.video, *doc.span, value))
-
-
 def found_span(hit: Hit) -> FoundSpan:
     """Where a hit of the engine is."""
     return FoundSpan(hit.video.video_id, hit.video.path, hit.span.start_s, hit.span.end_s, hit.score)
@@ -196,23 +134,3 @@ def in_batches(
         part = ids[first : first + size]
         found.update(zip(part, answer(tuple(queries[query_id] for query_id in part), top_k), strict=True))
     return found
-
-
-def format_run(found: Mapping[str, Sequence[FoundSpan]], names: Mapping[str, str], tag: str) -> str:
-    """The content of a TREC run file.
-
-    Args:
-        found: the hits of each query.
-        names: what to call a video instead of by its id.
-        tag: one word for the system.
-    """
-    lines = []
-    for query_id, hits in found.items():
-        seen: set[str] = set()
-        for hit in hits:
-            span = (hit.start_s, hit.end_s)
-            name = format_doc_id(DocSpan(names.get(hit.video_id, hit.video_id), span))
-            if name not in seen:
-                seen.add(name)
-                lines.append(f"{query_id} Q0 {name} {len(seen)} {hit.score:.9g} {tag}\n")
-    return "".join(lines)

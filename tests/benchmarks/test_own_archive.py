@@ -220,7 +220,97 @@ def test_other_mistakes_are_named(run_script: Any, own: RenderedOwn, tmp_path: P
     assert "'P@3' is none of the measures" in by.output
     iou = run_script("own_archive.py", "score", own.index_folder, *files_of(own), "--min-iou", "1.5")
     assert "1.5 is not from 0 to 1" in iou.output
-    assert {nowhere.exit_code, measure.exit_code, by.exit_code, iou.exit_code} == {1}
+    deep = run_script("own_archive.py", "score", own.index_folder, *files_of(own), "--top-k", "5", "--measure", "P@10")
+    assert "P@10 looks at more hits than --top-k 5 asks for" in deep.output
+    assert {nowhere.exit_code, measure.exit_code, by.exit_code, iou.exit_code, deep.exit_code} == {1}
+
+
+def test_default_measures_look_no_deeper_than_the_hits(run_script: Any, own: RenderedOwn, tmp_path: Path) -> None:
+    out = tmp_path / "scores.json"
+    result = run_script("own_archive.py", "score", own.index_folder, *files_of(own), "--top-k", "5", "--json", out)
+    assert result.exit_code == 0, result.output
+    assert set(json.loads(out.read_text())) == {"AP", "RR", "P@5", "facts"}
+
+
+@pytest.mark.parametrize("tolerance", ["nan", "-0.1", "1.5", "inf"])
+def test_a_tolerance_that_is_none_is_refused(run_script: Any, own: RenderedOwn, tolerance: str) -> None:
+    result = run_script("own_archive.py", "compare", "a", "b", *files_of(own), "--tolerance", tolerance)
+    assert result.exit_code == 1
+    assert f"--tolerance: {float(tolerance)} is not from 0 to 1" in result.output
+
+
+@pytest.fixture
+def kept(run_script: Any, own: RenderedOwn, tmp_path: Path) -> Path:
+    """A ranking of the index with five hits per query, kept when only the first query was judged."""
+    run, qrels = tmp_path / "kept.run", tmp_path / "few.qrels"
+    qrels.write_text("".join(line for line in own.qrels.read_text().splitlines(True) if line.startswith("q001 ")))
+    arguments = ("--queries", own.queries, "--qrels", qrels, "--top-k", "5", "--run", run)
+    result = run_script("own_archive.py", "score", own.index_folder, *arguments)
+    assert result.exit_code == 0, result.output
+    return run
+
+
+def test_a_kept_ranking_is_judged_as_its_index(run_script: Any, own: RenderedOwn, kept: Path, tmp_path: Path) -> None:
+    # Of all queries, also those that nobody had judged when it was kept, and by paths as well as by ids.
+    numbers = []
+    for system in (kept, own.index_folder):
+        out = tmp_path / "out.json"
+        scored = run_script("own_archive.py", "score", system, *files_of(own), "--top-k", "5", "--json", out)
+        assert scored.exit_code == 0, scored.output
+        numbers.append(json.loads(out.read_text()))
+    assert {**numbers[0], "facts": None} == {**numbers[1], "facts": None}
+    for fact in ("index", "model", "space", "plan", "target"):
+        assert numbers[0]["facts"][fact] == numbers[1]["facts"][fact]
+    deep = run_script("own_archive.py", "score", kept, *files_of(own))
+    assert deep.exit_code == 1
+    assert "--top-k: 100 hits are asked for" in deep.output
+    assert "kept with 5" in deep.output
+
+
+def test_a_kept_ranking_does_not_hide_bad_judgements(run_script: Any, own: RenderedOwn, tmp_path: Path) -> None:
+    first = own.qrels.read_text().split()[2].split("@")[0]
+    run, qrels = tmp_path / "bad.run", tmp_path / "bad.qrels"
+    qrels.write_text(f"q001 0 {first}@0-1 1\nq001 0 lost.mp4@1-2 1\n")
+    arguments = ("--queries", own.queries, "--qrels", qrels)
+    made = run_script("own_archive.py", "score", own.index_folder, *arguments, "--allow-missing", "--run", run)
+    assert made.exit_code == 0, made.output
+    lost = run_script("own_archive.py", "score", run, *arguments)
+    assert lost.exit_code == 1
+    assert "1 judged videos are in no index that was asked: lost.mp4" in lost.output
+    qrels.write_text(f"q001 0 {first}@1-999 1\n")
+    late = run_script("own_archive.py", "score", run, *arguments)
+    assert late.exit_code == 1
+    assert "ends at 999 s, must be within the video's 14 s" in late.output
+
+
+def test_a_kept_ranking_of_other_queries_or_contents_is_refused(
+    run_script: Any, own: RenderedOwn, kept: Path, tmp_path: Path
+) -> None:
+    queries = tmp_path / "q.tsv"
+    arguments = ("score", kept, "--queries", queries, "--qrels", own.qrels, "--top-k", "5")
+    lines = own.queries.read_text().splitlines()
+    queries.write_text("\n".join(["q001\tanother text", *lines[1:]]))
+    changed = run_script("own_archive.py", *arguments)
+    assert "when the run was kept, now it is 'another text'" in changed.output
+    queries.write_text("\n".join([*lines, "new\tnever asked"]))
+    unasked = run_script("own_archive.py", *arguments)
+    assert "1 queries were not asked when the run was kept: new; keep it again" in unasked.output
+    kept.write_text(kept.read_text() + "q001 Q0 v@1-2 9 -0.5 x\n")
+    edited = run_script("own_archive.py", "score", kept, *files_of(own), "--top-k", "5")
+    assert "is of another ranking than kept.run" in edited.output
+    assert {changed.exit_code, unasked.exit_code, edited.exit_code} == {1}
+
+
+def test_a_ranking_from_elsewhere_says_what_is_not_known(run_script: Any, tmp_path: Path) -> None:
+    queries, qrels, run = tmp_path / "q.tsv", tmp_path / "qrels", tmp_path / "a.run"
+    queries.write_text("a\tone\nb\ttwo\n")
+    qrels.write_text("a 0 v@0-1 1\nb 0 w@0-1 1\n")
+    run.write_text("a Q0 v@0-1 1 1 x\n")
+    result = run_script("own_archive.py", "score", run, "--queries", queries, "--qrels", qrels)
+    assert result.exit_code == 0, result.output
+    assert "what was searched, how deep, and which videos it held" in result.output
+    assert "1 of 2 queries: b; not asked, or none found" in result.output
+    assert "of 2 judged videos no length is known, judgements past their end pass: v, w" in result.output
 
 
 def marked_hit(start_s: float, end_s: float, relevance: object = None, video: str = "v") -> dict[str, object]:
