@@ -52,6 +52,8 @@ OWNERS = {
     "transformers": ("henasy/model/distilbert_dual.py",),
     "av": ("henasy/video/", "henasy/scenes/"),
     "pyarrow": ("henasy/index/", "henasy/training/", "indexer/metadata.py"),
+    "torch.distributed": ("henasy/training/distributed.py",),
+    "torch.utils.tensorboard": ("henasy/training/curves.py",),
     "ir_measures": ("henasy/evaluation/ranking_measures.py",),
     "grpc": ("service/",),
     "henasy_api": ("service/",),

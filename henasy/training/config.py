@@ -7,6 +7,8 @@ from typing import Any, Self
 from henasy.errors import ConfigError
 
 PRECISIONS = ("float32", "bfloat16", "float16")
+FREE = ("is_recomputing", "num_prefetched", "num_kept", "best_metric", "has_tensorboard")
+"""Settings that leave the weights as they are, so that a run may go on with others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,9 +18,19 @@ class TrainConfig:
     num_steps: int
     """Optimiser steps of the whole run; the cosine ends here."""
     batch_size: int = 64
-    """Anchors per step. Each brings a hard negative from its own video, so the contrast is over twice as many."""
+    """Anchors per step, of all processes together. Each brings a hard negative from its own video, so the contrast is
+    over twice as many."""
     num_micro_batches: int = 1
-    """Parts a step's batch is cut into to save memory; the contrast is then within a part."""
+    """Parts a step's batch is cut into to save memory; every process makes its share of each."""
+    is_joint_contrast: bool = False
+    """Whether the contrast is over all parts of a step, for which each goes through the model twice, or within each."""
+    is_recomputing: bool = False
+    """Whether blocks are computed again in the backward pass instead of keeping what it needs (activation
+    checkpointing)."""
+    is_compiled: bool = False
+    """Whether blocks are compiled (torch.compile); steps are then not the same to the last bit."""
+    num_prefetched: int = 1
+    """Steps whose batches are made ahead, each in a thread of its own."""
     learning_rate: float = 3e-5
     """Peak learning rate, reached after the warm-up. The paper trains at a fixed 3e-5."""
     min_learning_rate_ratio: float = 0.0
@@ -46,9 +58,16 @@ class TrainConfig:
     """Steps between two evaluations; 0 evaluates only at the end."""
     checkpoint_every: int = 100
     """Steps between two checkpoints."""
+    num_kept: int = 2
+    """Newest checkpoints that are kept."""
+    best_metric: str = ""
+    """Score of the evaluations, higher is better, by which the best checkpoint is kept too; none if empty."""
+    has_tensorboard: bool = False
+    """Whether the log is also written for TensorBoard."""
 
     def __post_init__(self) -> None:
-        for name in ("num_steps", "batch_size", "num_micro_batches", "log_every", "checkpoint_every"):
+        counts = ("num_steps", "batch_size", "num_micro_batches", "num_prefetched", "log_every", "checkpoint_every")
+        for name in (*counts, "num_kept"):
             _require(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
         for name in ("evaluate_every", "num_warmup_steps", "weight_decay", "seed"):
             _require(name, getattr(self, name), getattr(self, name) >= 0, "at least 0")
@@ -66,6 +85,11 @@ class TrainConfig:
             self.batch_size % self.num_micro_batches == 0,
             f"a multiple of num_micro_batches={self.num_micro_batches}",
         )
+
+    def changes(self, other: Self) -> dict[str, tuple[Any, Any]]:
+        """Settings that another run of the same steps would not share, with the other's value and this one's."""
+        ours, theirs = self.to_dict(), other.to_dict()
+        return {name: (theirs[name], ours[name]) for name in ours if name not in FREE and ours[name] != theirs[name]}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as stored in a checkpoint."""

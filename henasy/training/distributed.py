@@ -77,6 +77,14 @@ class Peers:
         dist.all_reduce(totals, group=self._control)
         return dict(zip(values, (totals / self.size).tolist(), strict=True))
 
+    def largest(self, value: float) -> float:
+        """The largest of the processes' values."""
+        if self.size == 1:
+            return value
+        held = torch.tensor([value], dtype=torch.float64)
+        dist.all_reduce(held, op=dist.ReduceOp.MAX, group=self._control)
+        return float(held)
+
     def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         """Replaces each gradient by its mean over the processes; one that no process has stays None."""
         if self.size == 1:

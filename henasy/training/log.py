@@ -8,12 +8,18 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from henasy.training.curves import Curves
+
 
 class TrainLog:
-    """Appends lines to `log.jsonl`. After a resume, lines past the resumed step are cut off first."""
+    """Appends lines to `log.jsonl`, and to `tensorboard/` beside it if asked to.
 
-    def __init__(self, path: Path, *, resume_step: int = 0) -> None:
+    After a resume, lines past the resumed step are cut off first.
+    """
+
+    def __init__(self, path: Path, *, resume_step: int = 0, has_tensorboard: bool = False) -> None:
         self.path = path
+        self._curves = Curves(path.parent / "tensorboard", resume_step=resume_step) if has_tensorboard else None
         path.parent.mkdir(parents=True, exist_ok=True)
         kept = [line for line in read_log(path) if int(line["step"]) < resume_step] if path.exists() else []
         temporary = path.with_suffix(".tmp")
@@ -25,6 +31,13 @@ class TrainLog:
         clean = {name: (value if math.isfinite(value) else None) for name, value in values.items()}
         with self.path.open("a") as stream:
             stream.write(json.dumps({"step": step, **clean}) + "\n")
+        if self._curves is not None:
+            self._curves.write(step, values)
+
+    def close(self) -> None:
+        """Ends what runs beside the writing."""
+        if self._curves is not None:
+            self._curves.close()
 
 
 def read_log(path: Path) -> list[dict[str, float]]:

@@ -3,6 +3,7 @@
 N rows of the batch, T frames, K patches, E entities, D joint space, W words of a dictionary.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -19,6 +20,7 @@ from henasy.losses.verb_entities import verb_entities_loss
 from henasy.model.dual import DualEncoder
 from henasy.model.henasy import Henasy, HenasyOutput
 from henasy.training.data import TrainBatch
+from henasy.training.distributed import ALONE, Peers
 
 
 class Words(NamedTuple):
@@ -28,6 +30,15 @@ class Words(NamedTuple):
     """(W, L) int64"""
     is_narrated: Tensor
     """(W,) bool: words that narrations are about (a hand is named by boxes only)."""
+
+
+class DualEmbedded(NamedTuple):
+    """Clips and narrations in the joint space."""
+
+    video: Tensor
+    """(N, D)"""
+    text: Tensor
+    """(N, D)"""
 
 
 class DualObjective:
@@ -46,20 +57,31 @@ class DualObjective:
         temperature: float,
         word_weight: float,
         keep_patches: float,
+        peers: Peers = ALONE,
     ) -> None:
-        self.model, self.nouns, self.verbs = model, nouns, verbs
+        self.model, self.nouns, self.verbs, self.peers = model, nouns, verbs, peers
         self.temperature, self.word_weight, self.keep_patches = temperature, word_weight, keep_patches
 
     def __call__(self, batch: TrainBatch) -> dict[str, Tensor]:
         """Scalars of a batch: loss, ego, nouns, verbs, and the share of clips whose noun and verb rank first."""
+        return self.losses(self.embed(batch), [batch])
+
+    def embed(self, batch: TrainBatch) -> DualEmbedded:
+        """What of a batch meets the other parts and processes."""
         video = self.model.encode_video(batch.frames, keep=self._kept(batch.frames.device)).float()
-        text = self.model.encode_text(batch.tokens).float()
+        return DualEmbedded(video, self.model.encode_text(batch.tokens).float())
+
+    def losses(self, embedded: Sequence[Tensor], parts: Sequence[TrainBatch]) -> dict[str, Tensor]:
+        """Scalars of batches that were embedded one by one and joined."""
+        batch = join(parts)
         words = [self.model.encode_text(words.tokens).float() for words in (self.nouns, self.verbs)]
+        video, text = embedded
         with torch.autocast(video.device.type, enabled=False):  # a contrast in half precision is too coarse
-            positives = positive_pairs(batch.nouns, batch.verbs)
-            ego = egonce(video, text, positives, temperature=self.temperature).total
-            noun_loss, noun_hits = self._word_term(video, words[0], self.nouns, batch.noun_rows[:, 0])
-            verb_loss, verb_hits = self._word_term(video, words[1], self.verbs, batch.verb_rows)
+            videos, texts, nouns_of, verbs_of = self.peers.gather(video, text, batch.nouns, batch.verbs)
+            ego = egonce(videos, texts, positive_pairs(nouns_of, verbs_of), temperature=self.temperature).total
+            nouns = self._word_term(video, words[0], self.nouns, batch.noun_rows[:, 0])
+            verbs = self._word_term(video, words[1], self.verbs, batch.verb_rows)
+        noun_loss, noun_hits, verb_loss, verb_hits = (term.value for term in self.peers.of_all(*nouns, *verbs))
         return {
             "loss": ego + self.word_weight * (noun_loss + verb_loss),
             "ego": ego,
@@ -69,14 +91,18 @@ class DualObjective:
             "verb_top1": verb_hits,
         }
 
-    def _word_term(self, video: Tensor, text: Tensor, words: Words, truth: Tensor) -> tuple[Tensor, Tensor]:
+    def _word_term(self, video: Tensor, text: Tensor, words: Words, truth: Tensor) -> tuple[CountedLoss, CountedLoss]:
+        """Cross-entropy of the clips' words and the share of them that rank first."""
         has_word = truth != ABSENT
-        if not bool(has_word.any()):
-            return mean_of(video[:0], video).value, truth.new_zeros((), dtype=torch.float32)
+        num_words = int(has_word.sum())
+        if num_words == 0:
+            none = truth.new_zeros((), dtype=torch.float32)
+            return mean_of(video[:0], video), CountedLoss(none, 0)
         logits = cosines(video, text) / self.temperature
         logits = logits.masked_fill(~words.is_narrated, -torch.inf)
         hits = (logits.argmax(dim=-1) == truth)[has_word].float().mean()
-        return F.cross_entropy(logits, truth, ignore_index=ABSENT), hits
+        loss = F.cross_entropy(logits, truth, ignore_index=ABSENT)
+        return CountedLoss(loss, num_words), CountedLoss(hits, num_words)
 
     def _kept(self, device: torch.device) -> Tensor | None:
         if self.keep_patches == 1.0:
@@ -92,9 +118,9 @@ class Grounding(NamedTuple):
     noun_entity: CountedLoss
     projection: CountedLoss
     entity_choice: CountedLoss
-    entity_top1: Tensor
+    entity_top1: CountedLoss
     """Share of the boxed nouns whose matched entity is the nearest of its clip."""
-    overlap: Tensor
+    overlap: CountedLoss
     """Mean soft IoU of boxes with their matched entities' saliency."""
 
 
@@ -113,21 +139,35 @@ class HenasyObjective:
         weights: LossWeights,
         box_weight: float,
         synonym_cosine: float | None,
+        peers: Peers = ALONE,
     ) -> None:
-        self.model, self.temperature, self.weights = model, temperature, weights
+        self.model, self.temperature, self.weights, self.peers = model, temperature, weights, peers
         self.box_weight, self.synonym_cosine = box_weight, synonym_cosine
         with torch.no_grad():
             self.dictionary = F.normalize(model.encode_text(nouns.tokens).float(), dim=-1)
 
     def __call__(self, batch: TrainBatch) -> dict[str, Tensor]:
         """Scalars of a batch: loss and its parts, and how much of each frame the largest entity takes."""
+        return self.losses(self.embed(batch), [batch])
+
+    def embed(self, batch: TrainBatch) -> HenasyOutput:
+        """What of a batch meets the other parts and processes, and what its own nouns and boxes need."""
         output = self.model(batch.frames)
+        return HenasyOutput(*(part.float() if part.is_floating_point() else part for part in output))
+
+    def losses(self, embedded: Sequence[Tensor], parts: Sequence[TrainBatch]) -> dict[str, Tensor]:
+        """Scalars of batches that were embedded one by one and joined."""
+        batch, out = join(parts), HenasyOutput(*embedded)
         with torch.no_grad():
             text = self.model.encode_text(batch.tokens).float()
             phrases = self.model.encode_text(batch.phrase_tokens).float()
-        out = HenasyOutput(*(part.float() if part.is_floating_point() else part for part in output))
         with torch.autocast(text.device.type, enabled=False):  # a contrast in half precision is too coarse
             total, grounding = self._losses(out, text, phrases, batch)
+        num_clips = len(out.video)
+        valid, largest = self.peers.of_all(
+            CountedLoss(out.is_valid.float().sum(dim=1).mean(), num_clips),
+            CountedLoss(out.patch_share.amax(dim=1).mean(), num_clips),
+        )
         return {
             "loss": total.total,
             "ego": total.egonce,
@@ -135,17 +175,18 @@ class HenasyObjective:
             "verb_entities": total.verb_entities.value,
             "projection": total.projection.value,
             "entity_choice": total.entity_choice.value,
-            "entity_top1": grounding.entity_top1,
-            "matched_overlap": grounding.overlap,
-            "valid_entities": out.is_valid.float().sum(dim=1).mean(),
-            "largest_share": out.patch_share.amax(dim=1).mean(),
+            "entity_top1": grounding.entity_top1.value,
+            "matched_overlap": grounding.overlap.value,
+            "valid_entities": valid.value,
+            "largest_share": largest.value,
         }
 
     def _losses(
         self, out: HenasyOutput, text: Tensor, phrases: Tensor, batch: TrainBatch
     ) -> tuple[TotalLoss, Grounding]:
-        contrast = egonce(out.video, text, positive_pairs(batch.nouns, batch.verbs), temperature=self.temperature)
-        grounding = self._grounding(out, batch)
+        videos, texts, nouns, verbs = self.peers.gather(out.video, text, batch.nouns, batch.verbs)
+        contrast = egonce(videos, texts, positive_pairs(nouns, verbs), temperature=self.temperature)
+        grounding = Grounding(*self.peers.of_all(*self._grounding(out, batch)))
         phrase_clips = torch.nonzero(batch.phrase_ids != ABSENT)[:, 0]
         verb_loss = verb_entities_loss(
             out.entities,
@@ -154,6 +195,7 @@ class HenasyObjective:
             phrase_ids=batch.phrase_ids[phrase_clips],
             is_valid=out.is_valid,
             temperature=self.temperature,
+            gather=self.peers.gather,
         )
         total = total_loss(
             contrast,
@@ -195,8 +237,8 @@ class HenasyObjective:
             noun_entity=noun_loss,
             projection=box_loss,
             entity_choice=entity_choice_loss(cosine, boxed_entity, temperature=self.temperature),
-            entity_top1=mean_of((cosine.argmax(dim=-1) == boxed_entity)[boxed_entity != ABSENT].float(), cosine).value,
-            overlap=mean_of(_of_matched(overlap, match.box_entity), overlap).value,
+            entity_top1=mean_of((cosine.argmax(dim=-1) == boxed_entity)[boxed_entity != ABSENT].float(), cosine),
+            overlap=mean_of(_of_matched(overlap, match.box_entity), overlap),
         )
 
 
@@ -210,3 +252,8 @@ def _of_matched(overlap: Tensor, box_entity: Tensor) -> Tensor:
     """(P,) overlap of each matched box with its entity."""
     is_matched = box_entity != ABSENT
     return overlap[is_matched].gather(-1, box_entity[is_matched][:, None])[:, 0]
+
+
+def join(parts: Sequence[TrainBatch]) -> TrainBatch:
+    """The rows of several batches as one."""
+    return parts[0] if len(parts) == 1 else TrainBatch(*(torch.cat(column) for column in zip(*parts, strict=True)))

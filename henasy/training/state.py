@@ -25,6 +25,8 @@ class SavedState(NamedTuple):
     model: dict[str, torch.Tensor]
     optimizer: dict[str, Any]
     scaler: dict[str, Any]
+    num_processes: int
+    """Processes that shared the batches."""
 
 
 def save_state(
@@ -35,25 +37,35 @@ def save_state(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
+    num_processes: int = 1,
     num_kept: int = 2,
 ) -> Path:
-    """Writes `folder/step-N` under a temporary name, syncs and renames it, then prunes old ones."""
+    """Writes `folder/step-N` under a temporary name, syncs and renames it, then prunes old ones.
+
+    Raises:
+        CheckpointError: it cannot be written, e.g. to a full disk; earlier ones are whole.
+    """
     final = folder / f"{_PREFIX}{step:08d}"
     temporary = folder / f".writing-{step:08d}"
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
     tensors = {
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
         "scaler": scaler.state_dict(),
     }
-    for name, content in tensors.items():
-        torch.save(content, temporary / f"{name}.pt")
-    (temporary / "train.json").write_text(json.dumps({"step": step, "config": config.to_dict()}, indent=2))
-    for path in (*temporary.iterdir(), temporary):
-        _sync(path)
-    shutil.rmtree(final, ignore_errors=True)
-    os.replace(temporary, final)
+    about = {"step": step, "num_processes": num_processes, "config": config.to_dict()}
+    try:
+        temporary.mkdir(parents=True)
+        for name, content in tensors.items():
+            torch.save(content, temporary / f"{name}.pt")
+        (temporary / "train.json").write_text(json.dumps(about, indent=2))
+        for path in (*temporary.iterdir(), temporary):
+            _sync(path)
+        shutil.rmtree(final, ignore_errors=True)
+        os.replace(temporary, final)
+    except (OSError, RuntimeError) as error:  # torch.save says a full disk with the latter
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise CheckpointError(f"{final}: cannot be written ({error}); the checkpoints before it are whole") from error
     # Old checkpoints may go only once the new one's name is sure to survive a power cut.
     _sync(folder)
     for old in _states(folder)[:-num_kept]:
@@ -77,7 +89,12 @@ def load_latest_state(folder: Path, *, device: torch.device) -> SavedState | Non
             name: torch.load(newest / f"{name}.pt", map_location=device, weights_only=True)
             for name in ("model", "optimizer", "scaler")
         }
-        return SavedState(step=int(about["step"]), config=TrainConfig.from_dict(about["config"]), **parts)
+        return SavedState(
+            step=int(about["step"]),
+            config=TrainConfig.from_dict(about["config"]),
+            num_processes=int(about.get("num_processes", 1)),
+            **parts,
+        )
     except (OSError, RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise CheckpointError(f"{newest}: training checkpoint cannot be read ({error})") from error
 

@@ -1,13 +1,18 @@
-"""The training loop for one process, on a CPU or a GPU.
+"""The training loop of one process, on a CPU or a GPU, alone or among others that share each batch.
 
-A step: learning rate, micro-batches (forward, loss, backward), clip, optimiser step, zero, log, evaluate, checkpoint.
-Everything random in a step comes from (seed, step), so a resumed run repeats an undisturbed one exactly.
+A step: learning rate, micro-batches (forward, loss, backward), average gradients over the processes, clip, optimiser
+step, zero, log, evaluate, checkpoint. Everything random in a step comes from (seed, step, process), so a resumed run
+repeats an undisturbed one exactly.
+
+Gradients are averaged once per step, after its last micro-batch, rather than by DistributedDataParallel: a step calls
+the model through several methods and, under a joint contrast, twice, and weights that no process used have no gradient.
 """
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
@@ -15,7 +20,11 @@ import torch
 from torch import nn
 
 from henasy.errors import ConfigError, TrainingError
+from henasy.training.blocks import compile_blocks, recompute_blocks
+from henasy.training.checkpoints import Checkpoints
 from henasy.training.config import TrainConfig
+from henasy.training.distributed import ALONE, Peers
+from henasy.training.joint_contrast import JointObjective, backward_jointly
 from henasy.training.log import TrainLog
 from henasy.training.schedule import learning_rate
 from henasy.training.state import load_latest_state, save_state
@@ -23,6 +32,9 @@ from henasy.training.state import load_latest_state, save_state
 Batch = TypeVar("Batch")
 BatchIn = TypeVar("BatchIn", contravariant=True)
 BatchOut = TypeVar("BatchOut", covariant=True)
+
+_SEEDS_PER_PROCESS = 2**40
+"""Keeps the random numbers of the processes apart."""
 
 
 class Objective(Protocol[BatchIn]):
@@ -34,11 +46,37 @@ class Objective(Protocol[BatchIn]):
 
 
 class BatchSource(Protocol[BatchOut]):
-    """Gives the batch of a step: the same one whenever it is asked for the same step."""
+    """Gives the batch of a step: the same one whenever it is asked for the same step.
+
+    Called from `num_prefetched` threads. Of several processes each makes its own `Share` of every batch.
+    """
 
     def batch(self, step: int, part: int, device: torch.device) -> BatchOut:
         """Micro-batch `part` of optimiser step `step`."""
         ...
+
+
+class Pace:
+    """How fast a run goes and what share of the time it waits for batches, since the last line of the log."""
+
+    def __init__(self) -> None:
+        self._spent_s = self._waited_s = 0.0
+        self._num_steps = 0
+
+    def add(self, waited_s: float, spent_s: float) -> None:
+        """Counts a step: what it waited for its batch, and all it took, evaluation and checkpoints left out."""
+        self._waited_s, self._spent_s = self._waited_s + waited_s, self._spent_s + spent_s
+        self._num_steps += 1
+
+    def take(self, clips_per_step: int) -> dict[str, float]:
+        """Rates since the last call: clips of the global batch per second, and the share of waiting."""
+        rates = {
+            "clips_per_s": clips_per_step * self._num_steps / self._spent_s,
+            "waiting_share": self._waited_s / self._spent_s,
+        }
+        self._spent_s = self._waited_s = 0.0
+        self._num_steps = 0
+        return rates
 
 
 class Trainer(Generic[Batch]):
@@ -54,10 +92,22 @@ class Trainer(Generic[Batch]):
         folder: Path,
         device: torch.device,
         evaluate: Callable[[], Mapping[str, float]] | None = None,
+        checkpoints: Checkpoints | None = None,
+        peers: Peers = ALONE,
         report: Callable[[str], None] = print,
     ) -> None:
-        if config.precision == "float16" and device.type != "cuda":
-            raise ConfigError(f"precision is 'float16'; on {device.type} it must be float32 or bfloat16")
+        """Takes what is trained, on what and where.
+
+        Args:
+            evaluate: scores the model as it is; only the main process calls it.
+            checkpoints: writes the model as folders for use, and may score these.
+            peers: the processes that share each batch.
+            report: is given a line now and then by the main process.
+
+        Raises:
+            ConfigError: settings that this device, objective or number of processes cannot have.
+        """
+        _require_possible(config, objective, device, peers)
         self.config = config
         self.model = model
         self.objective = objective
@@ -65,7 +115,13 @@ class Trainer(Generic[Batch]):
         self.folder = folder
         self.device = device
         self.evaluate = evaluate
-        self.report = report
+        self.checkpoints = checkpoints
+        self.peers = peers
+        self.report = report if peers.is_main else _say_nothing
+        if config.is_recomputing:
+            recompute_blocks(model)
+        if config.is_compiled:
+            compile_blocks(model)
         self.optimizer = make_optimizer(model, config)
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
 
@@ -80,74 +136,89 @@ class Trainer(Generic[Batch]):
             ConfigError: the folder holds a run with other settings.
         """
         first = self._resume()
-        log = TrainLog(self.folder / "log.jsonl", resume_step=first)
-        started_s, waited_s = time.monotonic(), 0.0
+        log = self.peers.together(lambda: self._open_log(first))
+        pace = Pace()
+        started_s = time.monotonic()
         batches = self._prefetched(first)
         for step in range(first, self.config.num_steps):
             asked_s = time.monotonic()
-            parts = next(batches)
-            waited_s += time.monotonic() - asked_s
+            parts = self.peers.together(lambda: next(batches))
+            began_s = time.monotonic()
             values = self._step(step, parts)
+            pace.add(began_s - asked_s, time.monotonic() - asked_s)
             done = step + 1
             if done % self.config.log_every == 0 or done == self.config.num_steps:
-                elapsed_s = time.monotonic() - started_s
-                rates = {
-                    "clips_per_s": 2 * self.config.batch_size * (done - first) / elapsed_s,
-                    "waiting_share": waited_s / elapsed_s,
-                }
-                log.write(step, values | rates)
-                self.report(self._line(done, values, rates, elapsed_s / (done - first)))
-            if self._is_due(done, self.config.evaluate_every) and self.evaluate is not None:
-                scores = self.evaluate()
-                log.write(step, scores)
-                self.report("  evaluation  " + "  ".join(f"{k} {v:.4g}" for k, v in scores.items()))
-            if self._is_due(done, self.config.checkpoint_every):
-                self._save(done)
+                rates = pace.take(2 * self.config.batch_size)
+                rates["waiting_share"] = self.peers.largest(rates["waiting_share"])
+                if log is not None:
+                    log.write(step, values | rates)
+                self.report(self._line(done, values, rates, (time.monotonic() - started_s) / (done - first)))
+            self._evaluate_and_save(done, log)
+        if log is not None:
+            log.close()
         return self.config.num_steps - first
 
+    def _open_log(self, first: int) -> TrainLog | None:
+        if not self.peers.is_main:
+            return None
+        path = self.folder / "log.jsonl"
+        return TrainLog(path, resume_step=first, has_tensorboard=self.config.has_tensorboard)
+
     def _resume(self) -> int:
+        """The first step to do, every process holding the main one's weights and optimiser."""
+        first = self.peers.on_main(self._load)
+        self.peers.copy_tensors(self.model.state_dict().values())
+        if first:
+            optimizer = self.peers.copy_state(self.optimizer.state_dict(), self.device)
+            scaler = self.peers.tell(self.scaler.state_dict())
+            if not self.peers.is_main:
+                self.optimizer.load_state_dict(optimizer)
+                self.scaler.load_state_dict(scaler)
+        return first
+
+    def _load(self) -> int:
         saved = load_latest_state(self.folder, device=self.device)
+        if self.checkpoints is not None:
+            self.checkpoints.forget_after(0 if saved is None else saved.step)
         if saved is None:
             return 0
-        if saved.config != self.config:
-            ours, theirs = self.config.to_dict(), saved.config.to_dict()
-            changed = {name: (theirs[name], ours[name]) for name in ours if ours[name] != theirs[name]}
+        if changed := self.config.changes(saved.config):
             raise ConfigError(f"{self.folder} holds a run with other settings (stored, asked): {changed}")
         self.model.load_state_dict(saved.model)
         self.optimizer.load_state_dict(saved.optimizer)
         self.scaler.load_state_dict(saved.scaler)
         self.report(f"going on from step {saved.step} of {self.config.num_steps}")
+        if saved.num_processes != self.peers.size:
+            self.report(
+                f"  {saved.num_processes} processes came so far, {self.peers.size} go on: the same clips, other noise"
+            )
         return saved.step
 
     def _prefetched(self, first: int) -> Iterator[list[Batch]]:
-        """The steps' micro-batches; the next step's are made while this one is computed."""
+        """The steps' micro-batches; those of the next steps are made while one is computed."""
 
         def make(step: int) -> list[Batch]:
             parts = range(self.config.num_micro_batches)
             return [self.source.batch(step, part, self.device) for part in parts]
 
-        with ThreadPoolExecutor(1) as pool:
-            coming = pool.submit(make, first)
+        coming: deque[Future[list[Batch]]] = deque()
+        num_asked = first
+        with ThreadPoolExecutor(self.config.num_prefetched) as pool:
             for step in range(first, self.config.num_steps):
-                parts = coming.result()
-                if step + 1 < self.config.num_steps:
-                    coming = pool.submit(make, step + 1)
-                yield parts
+                # one more than the steps ahead: the step's own
+                while num_asked < min(step + 1 + self.config.num_prefetched, self.config.num_steps):
+                    coming.append(pool.submit(make, num_asked))
+                    num_asked += 1
+                yield coming.popleft().result()
 
     def _step(self, step: int, parts: list[Batch]) -> dict[str, float]:
-        torch.manual_seed(self.config.seed * 1_000_003 + step)
+        torch.manual_seed(self.config.seed * 1_000_003 + step + self.peers.rank * _SEEDS_PER_PROCESS)
         self.model.train()
         rate = learning_rate(step, self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        totals: dict[str, float] = {}
-        for part in parts:
-            with self._autocast():
-                values = self.objective(part)
-            self._refuse_non_finite(step, values)
-            self.scaler.scale(values["loss"] / len(parts)).backward()  # type: ignore[no-untyped-call]
-            for name, value in values.items():
-                totals[name] = totals.get(name, 0.0) + float(value.detach()) / len(parts)
+        totals = self._accumulate_jointly(step, parts) if self._is_joint else self._accumulate(step, parts)
+        self.peers.average_gradients(self._trainable())
         self.scaler.unscale_(self.optimizer)
         norm = float(nn.utils.clip_grad_norm_(self._trainable(), self.config.max_grad_norm))
         if not math.isfinite(norm) and not self.scaler.is_enabled():
@@ -158,23 +229,79 @@ class Trainer(Generic[Batch]):
         self.optimizer.zero_grad(set_to_none=True)
         return totals | {"grad_norm": norm, "lr": rate}
 
+    def _accumulate(self, step: int, parts: list[Batch]) -> dict[str, float]:
+        """Adds up the gradients of the parts' losses; returns the means of their values over parts and processes."""
+        totals: dict[str, float] = {}
+        for part in parts:
+            with self._autocast():
+                values = self.objective(part)
+            shown = self._finite(step, values)
+            self.scaler.scale(values["loss"] / len(parts)).backward()  # type: ignore[no-untyped-call]
+            for name, value in shown.items():
+                totals[name] = totals.get(name, 0.0) + value / len(parts)
+        return totals
+
+    def _accumulate_jointly(self, step: int, parts: list[Batch]) -> dict[str, float]:
+        assert isinstance(self.objective, JointObjective)
+        shown: dict[str, float] = {}
+        backward_jointly(
+            self.objective,
+            parts,
+            device=self.device,
+            autocast=self._autocast,
+            scale=self.scaler.scale,
+            check=lambda values: shown.update(self._finite(step, values)),
+        )
+        return shown
+
+    @property
+    def _is_joint(self) -> bool:
+        return self.config.is_joint_contrast and self.config.num_micro_batches > 1
+
     def _autocast(self) -> torch.autocast:
         is_mixed = self.config.precision != "float32"
         dtype = getattr(torch, self.config.precision) if is_mixed else torch.bfloat16
         return torch.autocast(self.device.type, dtype=dtype, enabled=is_mixed)
 
-    def _refuse_non_finite(self, step: int, values: Mapping[str, torch.Tensor]) -> None:
-        shown = {name: float(value.detach()) for name, value in values.items()}
+    def _finite(self, step: int, values: Mapping[str, torch.Tensor]) -> dict[str, float]:
+        """The values as numbers, averaged over the processes; all of these refuse what is not finite in any."""
+        shown = self.peers.average({name: float(value.detach()) for name, value in values.items()})
         bad = {name: value for name, value in shown.items() if not math.isfinite(value)}
         if bad:
             self.optimizer.zero_grad(set_to_none=True)
             raise TrainingError(f"step {step}: not finite: {bad}; the step was not applied")
+        return shown
 
     def _trainable(self) -> list[nn.Parameter]:
         return [p for p in self.model.parameters() if p.requires_grad]
 
     def _is_due(self, done: int, every: int) -> bool:
         return done == self.config.num_steps or (every > 0 and done % every == 0)
+
+    def _evaluate_and_save(self, done: int, log: TrainLog | None) -> None:
+        is_evaluating = self._is_due(done, self.config.evaluate_every)
+        is_saving = self._is_due(done, self.config.checkpoint_every)
+        if is_evaluating or is_saving:
+            scores = self.peers.on_main(lambda: self._scores(done, is_evaluating=is_evaluating))
+            if log is not None and scores:
+                log.write(done - 1, scores)
+            if scores:
+                self.report("  evaluation  " + "  ".join(f"{k} {v:.4g}" for k, v in scores.items()))
+        if is_saving:
+            self.peers.on_main(lambda: self._save(done))
+
+    def _scores(self, done: int, *, is_evaluating: bool) -> dict[str, float]:
+        """Writes the checkpoint folder; what the evaluations that are due give for the model and for the folder."""
+        scores: dict[str, float] = {}
+        if is_evaluating and self.evaluate is not None:
+            scores |= self.evaluate()
+        if self.checkpoints is not None:
+            folder = self.checkpoints.write(done)
+            if is_evaluating and self.checkpoints.evaluate is not None:
+                scores |= self.checkpoints.evaluate(folder)
+            if scores:
+                self.checkpoints.add_scores(done, scores)
+        return scores
 
     def _save(self, done: int) -> None:
         save_state(
@@ -184,12 +311,32 @@ class Trainer(Generic[Batch]):
             model=self.model,
             optimizer=self.optimizer,
             scaler=self.scaler,
+            num_processes=self.peers.size,
+            num_kept=self.config.num_kept,
         )
+        if self.checkpoints is not None:
+            self.checkpoints.prune(self.config.num_kept, self.config.best_metric)
 
     def _line(self, done: int, values: Mapping[str, float], rates: Mapping[str, float], step_s: float) -> str:
         left_min = (self.config.num_steps - done) * step_s / 60
         shown = "  ".join(f"{k} {v:.4g}" for k, v in (*values.items(), *rates.items()))
         return f"step {done}/{self.config.num_steps}  {shown}  left {left_min:.0f} min"
+
+
+def _require_possible(config: TrainConfig, objective: object, device: torch.device, peers: Peers) -> None:
+    if config.precision == "float16" and device.type != "cuda":
+        raise ConfigError(f"precision is 'float16'; on {device.type} it must be float32 or bfloat16")
+    if config.batch_size % (config.num_micro_batches * peers.size):
+        raise ConfigError(
+            f"batch_size is {config.batch_size}; it must be a multiple of num_micro_batches={config.num_micro_batches} "
+            f"times the {peers.size} processes"
+        )
+    if config.is_joint_contrast and not isinstance(objective, JointObjective):
+        raise ConfigError("is_joint_contrast is True; this objective's loss cannot be taken over parts")
+
+
+def _say_nothing(line: str) -> None:
+    pass
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
