@@ -12,7 +12,7 @@ A SYSTEM is the folder of an index, HOST:PORT of a henasy-serve, or a ranking th
 import functools
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ from henasy.evaluation.report import RENDERED_HEADING, reported_errors, show_res
 from henasy.evaluation.result import BenchmarkResult, Illustrated
 from henasy.evaluation.run_report import report_run
 from henasy.evaluation.searched_archive import IndexArchive, SearchedArchive
-from henasy.evaluation.source import SHIPPED_MODEL
+from henasy.evaluation.source import DEFAULT_DEVICE, SHIPPED_MODEL
 from henasy.search.request import MAX_TOP_K, Target
 
 TITLE = "own archive, percent"
@@ -109,9 +109,14 @@ def main(
     if context.invoked_subcommand is not None:
         return
     # Loads the rendering library and torch, which a kept ranking needs not.
+    from henasy.checkpoint.encoder import require_device
+    from henasy.checkpoint.locate import locate_checkpoint
     from henasy.evaluation.rendered_own import rendered_own_archive
 
     rules = _rules(measures, top_k, min_iou, is_allowing_missing)
+    # Whatever is wrong with the model shows before minutes of rendering.
+    require_device(device)
+    locate_checkpoint(model)
     files = rendered_own_archive(archive, model, device)
     system = IndexArchive(files.index_folder, model=model, device=device, target=Target(target))
     result = scored_result(system, files.queries, files.qrels, rules, heading=RENDERED_HEADING)
@@ -144,6 +149,7 @@ def score(
     """Measure how well SYSTEM answers the queries."""
     rules = _rules(measures, top_k, min_iou, is_allowing_missing)
     archive = system_of(system, load_queries(queries), target=target, device=device, model=model)
+    _refuse_idle([archive], target, device)
     _show(scored_result(archive, queries, qrels, rules, run_path=run_path), json_path, report_path)
 
 
@@ -183,6 +189,7 @@ def compare(
         raise InputError("--by", f"{by!r} is none of the measures {', '.join(rules.measures)}")
     own = load_own_archive(queries, qrels)
     systems = [system_of(name, own.queries, target=target, device=device) for name in (baseline, candidate)]
+    _refuse_idle(systems, target, device)
     usable = usable_judgements(own, systems, is_allowing_missing=is_allowing_missing)
     before, after = (score_archive(system, own, usable, rules) for system in systems)
     comparison = Comparison(
@@ -247,6 +254,14 @@ def system_of(
 
         return ServedArchive(name, target=Target(target))
     return KeptRanking(Path(name), queries)
+
+
+def _refuse_idle(systems: Sequence[SearchedArchive], target: str, device: str) -> None:
+    """Refuses options of a search where nothing is searched."""
+    if target != Target.CLIPS and all(isinstance(system, KeptRanking) for system in systems):
+        raise InputError("--target", f"{target}: a kept ranking was made already, nothing is searched")
+    if device != DEFAULT_DEVICE and not any(isinstance(system, IndexArchive) for system in systems):
+        raise InputError("--device", f"{device}: only an index encodes its texts here")
 
 
 def scored_result(

@@ -82,7 +82,7 @@ def load_encoder(
     """
     if dtype not in DTYPES:
         raise ConfigError(f"dtype is {dtype!r}; allowed: {', '.join(DTYPES)}")
-    target = _device(device)
+    target = require_device(device)
     checkpoint = read_checkpoint(locate_checkpoint(name_or_folder))
     if num_frames is not None and num_frames != dual_config(checkpoint.config).vision.num_frames:
         checkpoint = with_num_frames(checkpoint, num_frames)
@@ -327,7 +327,12 @@ class Encoder:
             raise InputError("frame_rows", f"{frame_rows.min()} to {frame_rows.max()}; there are {len(frames)} frames")
 
 
-def _device(name: str) -> torch.device:
+def require_device(name: str) -> torch.device:
+    """The device of that name.
+
+    Raises:
+        ConfigError: it is no device's, or this machine has none such.
+    """
     try:
         device = torch.device(name)
     except RuntimeError as error:

@@ -39,7 +39,14 @@ from henasy.evaluation.mq_search import search_classes
 from henasy.evaluation.report import file_digest
 from henasy.evaluation.result import BenchmarkResult
 from henasy.evaluation.run_report import draw_in_clips
-from henasy.evaluation.source import SourceOptions, VideoSource, span_videos
+from henasy.evaluation.source import (
+    SourceOptions,
+    VideoSource,
+    encoding_options,
+    given_device,
+    refuse_idle,
+    span_videos,
+)
 from henasy.heads.files import has_head
 from henasy.heads.proposal_training import ProposalTraining
 from henasy.training.config import TrainConfig
@@ -127,13 +134,12 @@ def run(options: SourceOptions, mq: MqOptions, report: Report) -> dict[str, Benc
     Raises:
         InputError: if options are missing or exclude each other.
     """
+    _refuse_idle(options, mq)
     if mq.predictions is not None:
-        _refuse_beside("--predictions", options, mq)
         annotations = load_annotations(_annotations("--predictions", options), mq.classes)
         return {GIVEN: score_file(mq.predictions, annotations, is_allowing_missing=options.is_allowing_missing)}
     source = None
     if mq.features is not None:
-        _refuse_beside("--features", options, mq)
         path = _annotations("--features", options)
         maker = _elsewhere(mq.features, is_allowing_missing=options.is_allowing_missing)
     else:
@@ -259,14 +265,15 @@ def _annotations(option: str, options: SourceOptions) -> Path:
     return options.annotations
 
 
-def _refuse_beside(option: str, options: SourceOptions, mq: MqOptions) -> None:
-    """Refuses options that would have no effect beside `option`."""
-    given = {name: getattr(options, name) for name in ("videos", "model", "archive")}
-    if option == "--predictions":
-        given |= {name: getattr(mq, name) for name in ("head", "features", "export", "save_predictions")}
-        given["steps"] = mq.num_steps
-    if mq.is_searching:
-        given["zero_shot"] = True
-    idle = [name for name, value in given.items() if value is not None]
-    if idle:
-        raise InputError(option, f"cannot be used together with --{idle[0].replace('_', '-')}")
+def _refuse_idle(options: SourceOptions, mq: MqOptions) -> None:
+    """Refuses options that would have no effect beside others.
+
+    Raises:
+        InputError: there is one.
+    """
+    others = {**encoding_options(options), "model": options.model, "zero_shot": mq.is_searching}
+    if mq.predictions is not None:
+        own = {"head": mq.head, "features": mq.features, "export": mq.export, "save_predictions": mq.save_predictions}
+        refuse_idle("--predictions", {**others, **own, "device": given_device(options), "steps": mq.num_steps})
+    if mq.features is not None:
+        refuse_idle("--features", others)

@@ -20,7 +20,14 @@ from henasy.evaluation.nlq_predictions import Predictions, write_nlq_predictions
 from henasy.evaluation.nlq_search import search_moments
 from henasy.evaluation.report import file_digest
 from henasy.evaluation.result import BenchmarkResult
-from henasy.evaluation.source import SourceOptions, VideoSource, span_videos
+from henasy.evaluation.source import (
+    SourceOptions,
+    VideoSource,
+    encoding_options,
+    given_device,
+    refuse_idle,
+    span_videos,
+)
 from henasy.heads.files import has_head
 from henasy.heads.vslnet_training import VslNetTraining
 from henasy.search.request import DEFAULT_WORDING
@@ -101,8 +108,8 @@ def run(options: SourceOptions, nlq: NlqOptions, report: Report) -> dict[str, Be
     Raises:
         InputError: options are missing or exclude each other.
     """
+    _refuse_idle(options, nlq)
     if nlq.predictions is not None:
-        _refuse_beside("--predictions", options, nlq)
         path = _annotations("--predictions", options)
         return {GIVEN: score_file(path, nlq.predictions, is_allowing_missing=options.is_allowing_missing)}
     task = _task(options, nlq, report)
@@ -159,7 +166,6 @@ def _trained(task: _Task, facts: Facts) -> NlqHead:
 def _task(options: SourceOptions, nlq: NlqOptions, report: Report) -> _Task:
     """What the options ask for; whatever is wrong with files and heads shows before hours of encoding."""
     if nlq.features is not None:
-        _refuse_beside("--features", options, nlq)
         path, source, model = _annotations("--features", options), None, options.model
         if model is None:
             raise InputError("--features", "needs --model, whose text tower reads the questions")
@@ -239,13 +245,18 @@ def _annotations(option: str, options: SourceOptions) -> Path:
     return options.annotations
 
 
-def _refuse_beside(option: str, options: SourceOptions, nlq: NlqOptions) -> None:
-    """Refuses options that would have no effect beside `option`."""
-    given: dict[str, object] = {name: getattr(options, name) for name in ("videos", "archive")}
-    if option == "--predictions":
-        others = ("train_annotations", "head", "features", "save_predictions", "num_steps")
-        given |= {"model": options.model, **{name: getattr(nlq, name) for name in others}}
-    idle = [name for name, value in given.items() if value is not None]
-    if idle or nlq.is_search_only:
-        name = idle[0].replace("_", "-").replace("num-steps", "steps") if idle else "search-only"
-        raise InputError(option, f"cannot be used together with --{name}")
+def _refuse_idle(options: SourceOptions, nlq: NlqOptions) -> None:
+    """Refuses options that would have no effect beside others.
+
+    Raises:
+        InputError: there is one.
+    """
+    training = {"train_annotations": nlq.train_annotations, "steps": nlq.num_steps}
+    if nlq.predictions is not None:
+        own = {"head": nlq.head, "features": nlq.features, "save_predictions": nlq.save_predictions}
+        others = {**encoding_options(options), "model": options.model, "device": given_device(options), **own}
+        refuse_idle("--predictions", {**others, **training, "search_only": nlq.is_search_only})
+    if nlq.features is not None:
+        refuse_idle("--features", {**encoding_options(options), "search_only": nlq.is_search_only})
+    if nlq.is_search_only:
+        refuse_idle("--search-only", {"head": nlq.head, **training})

@@ -1,5 +1,6 @@
 """What a benchmark is to score, from the options of its command line."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -8,6 +9,7 @@ from henasy.errors import InputError
 from henasy.evaluation.features import Similarity
 
 SHIPPED_MODEL = "henasy-tiny"
+DEFAULT_DEVICE = "cpu"
 
 
 class AnnotatedVideos(NamedTuple):
@@ -101,7 +103,15 @@ def choose_source(options: SourceOptions) -> Source:
     if options.features is not None:
         if options.annotations is None:
             raise InputError("--features", "needs --annotations, whose order the rows follow")
-        _refuse_with("--features", options, "videos", "model", "archive", "num_frames")
+        refuse_idle(
+            "--features",
+            {
+                **encoding_options(options),
+                "model": options.model,
+                "device": given_device(options),
+                "allow_missing": options.is_allowing_missing,
+            },
+        )
         return FeatureSource(
             annotations=options.annotations,
             video_features=options.features[0],
@@ -109,17 +119,10 @@ def choose_source(options: SourceOptions) -> Source:
             similarity=options.similarity,
         )
     if options.annotations is None and options.videos is None:
-        return RenderedSource(
-            archive=options.archive,
-            model=options.model or SHIPPED_MODEL,
-            device=options.device,
-            num_frames=options.num_frames,
-            similarity=options.similarity,
-            is_cached=options.is_cached,
-        )
+        return _rendered_source(options)
     if options.annotations is None or options.videos is None or options.model is None:
         raise InputError("--annotations", "needs --videos and --model beside it, or --features")
-    _refuse_with("--annotations", options, "archive")
+    refuse_idle("--annotations", {"archive": options.archive})
     return VideoSource(
         annotations=options.annotations,
         videos=options.videos,
@@ -149,7 +152,50 @@ def span_videos(options: SourceOptions) -> VideoSource:
     return source.as_videos(layout.annotations, layout.videos)
 
 
-def _refuse_with(option: str, options: SourceOptions, *others: str) -> None:
-    for other in others:
-        if getattr(options, other) is not None:
-            raise InputError(option, f"cannot be used together with --{other.removeprefix('num_')}")
+def refuse_idle(option: str, others: Mapping[str, object]) -> None:
+    """Passes when no option is given that would have no effect beside `option`.
+
+    Args:
+        option: as the command line writes it.
+        others: by name with `_` for `-`, what was given; None, False and an empty tuple are not given.
+
+    Raises:
+        InputError: one is.
+    """
+    for name, value in others.items():
+        if value not in (None, False, ()):
+            raise InputError(option, f"cannot be used together with --{name.replace('_', '-')}")
+
+
+def encoding_options(options: SourceOptions) -> dict[str, object]:
+    """What was given of the options that only say how videos are encoded, by name."""
+    return {
+        "videos": options.videos,
+        "archive": options.archive,
+        "frames": options.num_frames,
+        "no_cache": not options.is_cached,
+    }
+
+
+def given_device(options: SourceOptions) -> str | None:
+    """The device, if it is not the default."""
+    return None if options.device == DEFAULT_DEVICE else options.device
+
+
+def _rendered_source(options: SourceOptions) -> RenderedSource:
+    refuse_idle("rendered scenes", {"allow_missing": options.is_allowing_missing})
+    model = options.model or SHIPPED_MODEL
+    # Loads torch, which somebody else's features need not. A wrong name must show before minutes of rendering.
+    from henasy.checkpoint.encoder import require_device
+    from henasy.checkpoint.locate import locate_checkpoint
+
+    require_device(options.device)
+    locate_checkpoint(model)
+    return RenderedSource(
+        archive=options.archive,
+        model=model,
+        device=options.device,
+        num_frames=options.num_frames,
+        similarity=options.similarity,
+        is_cached=options.is_cached,
+    )

@@ -104,6 +104,9 @@ def test_ek100_refuses_features(
     assert re.search(message, result.output), result.output
 
 
+FEATURES = ("--annotations", "x", "--features", "a", "b")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -111,6 +114,12 @@ def test_ek100_refuses_features(
         (("--annotations", "x"), "needs --videos and --model"),
         (("--annotations", "x", "--features", "a", "b", "--videos", "v"), "cannot be used together with --videos"),
         (("--annotations", "x", "--features", "a", "b", "--frames", 16), "cannot be used together with --frames"),
+        ((*FEATURES, "--device", "cuda"), "--features: cannot be used together with --device"),
+        ((*FEATURES, "--model", "m"), "--features: cannot be used together with --model"),
+        ((*FEATURES, "--archive", "a"), "--features: cannot be used together with --archive"),
+        ((*FEATURES, "--no-cache"), "--features: cannot be used together with --no-cache"),
+        ((*FEATURES, "--allow-missing"), "--features: cannot be used together with --allow-missing"),
+        (("--allow-missing",), "rendered scenes: cannot be used together with --allow-missing"),
         (("--annotations", "nowhere", "--features", "a", "b"), "no EPIC_100_retrieval_test.csv in nowhere"),
     ],
 )
@@ -118,6 +127,23 @@ def test_ek100_refuses_options(run_script: Any, arguments: tuple[str, ...], mess
     result = run_script("ek100_mir.py", *arguments)
     assert result.exit_code == 1
     assert message in result.output
+
+
+@pytest.mark.parametrize(
+    "script", ["egomcq.py", "egonlq.py", "egomq.py", "phrasing.py", "grounding.py", "own_archive.py"]
+)
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [("--model", "nope", "nope: no such folder"), ("--device", "nope", "device is 'nope'")],
+)
+def test_a_wrong_model_shows_before_scenes_are_rendered(
+    run_script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, option: str, value: str, message: str
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    result = run_script(f"{script}.py", option, value)
+    assert result.exit_code == 1
+    assert message in result.output
+    assert not list(tmp_path.iterdir())
 
 
 def test_ek100_refuses_an_output_it_cannot_write(epic_folder: Path, tmp_path: Path, run_script: Any) -> None:

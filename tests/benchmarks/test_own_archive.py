@@ -232,6 +232,17 @@ def test_default_measures_look_no_deeper_than_the_hits(run_script: Any, own: Ren
     assert set(json.loads(out.read_text())) == {"AP", "RR", "P@5", "facts"}
 
 
+def test_options_of_a_search_are_refused_where_nothing_is_searched(
+    run_script: Any, own: RenderedOwn, kept: Path
+) -> None:
+    for arguments in (("score", kept), ("compare", kept, kept)):
+        target = run_script("own_archive.py", *arguments, *files_of(own), "--target", "moments")
+        assert "--target: moments: a kept ranking was made already" in target.output
+        device = run_script("own_archive.py", *arguments, *files_of(own), "--device", "cuda")
+        assert "--device: cuda: only an index encodes its texts here" in device.output
+        assert {target.exit_code, device.exit_code} == {1}
+
+
 @pytest.mark.parametrize("tolerance", ["nan", "-0.1", "1.5", "inf"])
 def test_a_tolerance_that_is_none_is_refused(run_script: Any, own: RenderedOwn, tolerance: str) -> None:
     result = run_script("own_archive.py", "compare", "a", "b", *files_of(own), "--tolerance", tolerance)

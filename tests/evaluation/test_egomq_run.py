@@ -235,6 +235,12 @@ def test_options_without_effect_are_refused(tmp_path: Path) -> None:
         run(options(tmp_path), MqOptions(predictions=tmp_path, num_steps=3), lambda _: None)
     with pytest.raises(InputError, match="--features: cannot be used together with --zero-shot"):
         run(options(tmp_path), MqOptions(features=tmp_path, is_searching=True), lambda _: None)
+    with pytest.raises(InputError, match="--features: cannot be used together with --frames"):
+        run(options(tmp_path, num_frames=8), MqOptions(features=tmp_path), lambda _: None)
+    with pytest.raises(InputError, match="--predictions: cannot be used together with --no-cache"):
+        run(options(tmp_path, is_cached=False), MqOptions(predictions=tmp_path), lambda _: None)
+    with pytest.raises(InputError, match="--predictions: cannot be used together with --device"):
+        run(options(tmp_path, device="cuda"), MqOptions(predictions=tmp_path), lambda _: None)
     with pytest.raises(InputError, match="--features: cannot be used together with --model"):
         run(options(tmp_path, model="m"), MqOptions(features=tmp_path), lambda _: None)
 

@@ -206,6 +206,13 @@ def test_the_real_set_is_known_and_its_instants_are_counted(shared_dir: Path, tm
         (NlqOptions(features=Path("f"), is_search_only=True), {}, "--search-only"),
         (NlqOptions(predictions=Path("p"), num_steps=3), {"model": None}, "--steps"),
         (NlqOptions(predictions=Path("p")), {}, "--model"),
+        (NlqOptions(predictions=Path("p")), {"model": None, "num_frames": 8}, "--frames"),
+        (NlqOptions(predictions=Path("p")), {"model": None, "is_cached": False}, "--no-cache"),
+        (NlqOptions(predictions=Path("p")), {"model": None, "device": "cuda"}, "--device"),
+        (NlqOptions(features=Path("f")), {"num_frames": 8}, "--features: cannot be used together with --frames"),
+        (NlqOptions(features=Path("f")), {"is_cached": False}, "--features: cannot be used together with --no-cache"),
+        (NlqOptions(is_search_only=True, num_steps=3), {}, "--search-only: cannot be used together with --steps"),
+        (NlqOptions(is_search_only=True, head=Path("h")), {}, "--search-only: cannot be used together with --head"),
         (NlqOptions(predictions=Path("p")), {"annotations": None, "model": None}, "needs --annotations"),
     ],
 )
