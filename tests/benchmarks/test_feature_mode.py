@@ -129,9 +129,7 @@ def test_ek100_refuses_options(run_script: Any, arguments: tuple[str, ...], mess
     assert message in result.output
 
 
-@pytest.mark.parametrize(
-    "script", ["egomcq.py", "egonlq.py", "egomq.py", "phrasing.py", "grounding.py", "own_archive.py"]
-)
+@pytest.mark.parametrize("script", ["egomcq", "egonlq", "egomq", "phrasing", "grounding", "own_archive"])
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [("--model", "nope", "nope: no such folder"), ("--device", "nope", "device is 'nope'")],
