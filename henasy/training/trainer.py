@@ -135,6 +135,13 @@ class Trainer(Generic[Batch]):
             TrainingError: a loss or a gradient is not finite; nothing of that step was applied.
             ConfigError: the folder holds a run with other settings.
         """
+        return sum(1 for _ in self.steps())
+
+    def steps(self) -> Iterator[int]:
+        """`run`, a step each time it is asked: the steps done so far, counted from the beginning of the run.
+
+        Several runs in one process can take turns this way.
+        """
         first = self._resume()
         log = self.peers.together(lambda: self._open_log(first))
         pace = Pace()
@@ -154,9 +161,9 @@ class Trainer(Generic[Batch]):
                     log.write(step, values | rates)
                 self.report(self._line(done, values, rates, (time.monotonic() - started_s) / (done - first)))
             self._evaluate_and_save(done, log)
+            yield done
         if log is not None:
             log.close()
-        return self.config.num_steps - first
 
     def _open_log(self, first: int) -> TrainLog | None:
         if not self.peers.is_main:
