@@ -1,37 +1,62 @@
-"""What of HENASY's answers needs looking, motion, entities: one table on held-out rendered questions, and its masks.
+"""What of HENASY's answers needs colour, looking, motion, entities: questions, words and masks of a held-out archive.
 
     python benchmarks/egomcq_rendered_baselines.py                             # archives of the cache, henasy-tiny
     python benchmarks/egomcq_rendered_baselines.py --archive DIR --train-archive DIR --model M --questions 2000
 
-`text alone` knows the texts and when each choice lies in its video, but no pixel; a question's choices carry nothing
-else without pixels. It and `colour histogram` are ridge maps to text embeddings, learnt on the training archive.
+The distractors of a question are alike: between videos they share verb and colour with the answer, within a video the
+object. `--distractors any` takes clips of any other action. `text alone` knows the texts and when each choice lies in
+its video, but no pixel; a question's choices carry nothing else without pixels. It and `colour histogram` are ridge
+maps to text embeddings, learnt on the training archive; combinations that this archive never shows count as held out.
 """
 
 import itertools
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.table import Table
 
+from henasy.evaluation.cache_folder import cache_folder
 from henasy.evaluation.egomcq import EgoMcq, load_egomcq
+from henasy.evaluation.embed import embed_texts
 from henasy.evaluation.encoded import encoder_facts, progress_bar
 from henasy.evaluation.intervals import Difference
 from henasy.evaluation.mask_evidence import MaskEvidence, mask_evidence, mean_overlap
 from henasy.evaluation.rendered import RenderedClip, read_rendered_clips, write_layouts
-from henasy.evaluation.rendered_archives import TEST_ARCHIVE, TRAIN_ARCHIVE, cache_folder, cached_archive
-from henasy.evaluation.rendered_baselines import MethodRow, RenderedArchive, compare, load_encoders, similarities
+from henasy.evaluation.rendered_archives import TEST_ARCHIVE, TRAIN_ARCHIVE, cached_archive
+from henasy.evaluation.rendered_baselines import (
+    MethodRow,
+    RenderedArchive,
+    compare,
+    describe_methods,
+    load_encoders,
+    similarities,
+)
+from henasy.evaluation.rendered_questions import NUM_QUESTIONS, QuestionSet, shortcut_proof_questions
+from henasy.evaluation.rendered_words import (
+    MEASURES,
+    OBJECT,
+    WordScore,
+    held_out_clips,
+    word_scores,
+)
 from henasy.evaluation.report import RENDERED_HEADING, reported_errors, write_json
 from henasy.evaluation.source import SHIPPED_MODEL
+from henasy.training.clip_cache import read_taxonomy_labels
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
+ALIKE, ANY = "alike", "any"
+WordScores = Mapping[str, Mapping[str, WordScore]]
 
 
 @click.command()
 @click.option("--model", default=SHIPPED_MODEL, show_default=True, help="A checkpoint of kind henasy.")
 @click.option("--archive", type=_FOLDER, help="Held-out rendered archive instead of the cached one.")
 @click.option("--train-archive", type=_FOLDER, help="Archive the baselines learn from instead of the cached one.")
-@click.option("--questions", "num_questions", type=click.IntRange(min=1), help="At most so many; all by default.")
+@click.option("--questions", "num_questions", type=click.IntRange(min=2), default=NUM_QUESTIONS, show_default=True)
+@click.option("--distractors", type=click.Choice((ALIKE, ANY)), default=ALIKE, show_default=True)
 @click.option("--train-clips", "num_train_clips", type=click.IntRange(min=50), default=2000, show_default=True)
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the numbers here, as fractions.")
@@ -39,7 +64,8 @@ def main(
     model: str,
     archive: Path | None,
     train_archive: Path | None,
-    num_questions: int | None,
+    num_questions: int,
+    distractors: str,
     num_train_clips: int,
     device: str,
     json_path: Path | None,
@@ -49,35 +75,44 @@ def main(
         encoders = load_encoders(model, device)
         archive = archive or cached_archive(TEST_ARCHIVE)
         train_archive = train_archive or cached_archive(TRAIN_ARCHIVE)
-        clips = read_rendered_clips(archive)
-        questions = _first(load_egomcq(write_layouts(archive, cache_folder()).egomcq), num_questions)
-        train_clips = _whole_videos(read_rendered_clips(train_archive), num_train_clips)
-        answers = {question.choices[question.answer] for question in questions.questions}
-        asked = [clip for clip in clips if clip.span in answers]
+        clips, all_train = read_rendered_clips(archive), read_rendered_clips(train_archive)
+        asked = _questions(archive, clips, distractors, num_questions)
+        train_clips = _whole_videos(all_train, num_train_clips)
         with progress_bar() as progress:
-            total = len(questions.distinct_spans()[0]) + len(train_clips) + len(asked)
-            task = progress.add_task("clips", total=total)
+            task = progress.add_task("clips", total=2 * len(clips) + len(train_clips))
 
             def advance(count: int) -> None:
                 progress.advance(task, count)
 
             held_out = RenderedArchive(folder=archive, clips=clips)
             train = RenderedArchive(folder=train_archive, clips=train_clips)
-            by_method = similarities(encoders, questions, held_out, train, on_progress=advance)
-            evidence = mask_evidence(encoders.henasy, archive, asked, on_progress=advance)
-        rows = compare(questions, by_method)
+            methods = describe_methods(encoders, held_out, train, on_progress=advance)
+            evidence = mask_evidence(encoders.henasy, archive, clips, on_progress=advance)
+        embed, is_held_out = partial(embed_texts, encoders.henasy), held_out_clips(clips, all_train)
+        rows = compare(asked.questions, similarities(methods, asked.questions, clips, embed(asked.questions.texts)))
+        words = word_scores(methods, embed, clips, nouns=read_taxonomy_labels(archive, "noun"), is_held_out=is_held_out)
+        types = asked.questions.types
         facts = encoder_facts(model, encoders.henasy, is_rendered=True) | {
             "archives": f"{archive}, baselines learn from {len(train_clips)} clips of {train_archive}",
-            "questions": f"{(questions.types == 1).sum()} inter, {(questions.types == 2).sum()} intra",
+            "questions": f"{(types == 1).sum()} inter, {(types == 2).sum()} intra; distractors: {distractors}",
+            "held-out combinations": f"{is_held_out.sum()} of {len(clips)} clips: noun with verb, or noun with colour, "
+            f"that no narration of {train_archive} has",
             "intervals": "95 %, paired, bootstrap over whole videos, 10,000 resamples, seed 0",
         }
-        _show(Console(), rows, evidence, facts)
+        if asked.shortfall is not None:
+            facts["fewer questions"] = asked.shortfall
+        _show(Console(), rows, words, evidence, facts)
         if json_path is not None:
-            write_json(json_path, _numbers(rows, evidence), facts)
+            write_json(json_path, _numbers(rows, words, evidence), facts)
 
 
-def _first(questions: EgoMcq, num_questions: int | None) -> EgoMcq:
-    return EgoMcq(questions=questions.questions[:num_questions])
+def _questions(archive: Path, clips: list[RenderedClip], distractors: str, num_questions: int) -> QuestionSet:
+    if distractors == ALIKE:
+        return shortcut_proof_questions(clips, num_questions)
+    everything = load_egomcq(write_layouts(archive, cache_folder()).egomcq).questions
+    return QuestionSet(
+        questions=EgoMcq(questions=everything[:num_questions]), num_asked=len(everything[:num_questions])
+    )
 
 
 def _whole_videos(clips: list[RenderedClip], num_clips: int) -> list[RenderedClip]:
@@ -90,36 +125,66 @@ def _whole_videos(clips: list[RenderedClip], num_clips: int) -> list[RenderedCli
     return chosen
 
 
-def _show(console: Console, rows: list[MethodRow], evidence: MaskEvidence, facts: dict[str, object]) -> None:
+def _show(
+    console: Console, rows: list[MethodRow], words: WordScores, evidence: MaskEvidence, facts: dict[str, object]
+) -> None:
     console.print(RENDERED_HEADING, style="bold", soft_wrap=True)
+    console.print(_question_table(rows))
+    console.print(_word_table(words))
+    console.print(_mask_table(evidence))
+    for name, value in {**facts, "not visible in the crop": f"{evidence.num_unseen} things"}.items():
+        console.print(f"{name}: {value}", style="dim", highlight=False, markup=False, soft_wrap=True)
+
+
+def _question_table(rows: list[MethodRow]) -> Table:
     table = Table("method")
     for column in ("inter %", "HENASY better by", "intra %", "HENASY better by"):
         table.add_column(column, justify="right")
     for row in rows:
         inter, intra = f"{100 * row.inter:.1f}", f"{100 * row.intra:.1f}"
         table.add_row(row.method, inter, _interval(row.inter_gain), intra, _interval(row.intra_gain))
-    console.print(table)
+    return table
+
+
+def _word_table(words: WordScores) -> Table:
+    shown = [measure for measure in MEASURES if measure != OBJECT]
+    table = Table("method", f"{OBJECT} %")
+    for measure in shown:
+        table.add_column(f"{measure} %", justify="right")
+        table.add_column("HENASY better by", justify="right")
+    for method, scores in words.items():
+        cells = [f"{100 * scores[OBJECT].accuracy:.1f}"]
+        for measure in shown:
+            cells += [f"{100 * scores[measure].accuracy:.1f}", _interval(scores[measure].gain)]
+        table.add_row(method, *cells)
+    return table
+
+
+def _mask_table(evidence: MaskEvidence) -> Table:
     masks = Table("mask IoU of the entity", "text-chosen", "best", "by lot", "grid's ceiling", "best chosen %", "clips")
     for name, things in (("that the noun meets", evidence.noun), ("that the hand's word meets", evidence.hand)):
         mean = mean_overlap(things)
         values = [f"{mean.get(key, float('nan')):.3f}" for key in ("text_chosen", "best", "random", "ceiling")]
         masks.add_row(name, *values, f"{100 * mean.get('is_best_chosen', float('nan')):.0f}", str(len(things)))
-    console.print(masks)
-    for name, value in {**facts, "not visible in the crop": f"{evidence.num_unseen} things"}.items():
-        console.print(f"{name}: {value}", style="dim", highlight=False, markup=False, soft_wrap=True)
+    return masks
 
 
 def _interval(gain: Difference | None) -> str:
     return "" if gain is None else f"{100 * gain.mean:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
 
 
-def _numbers(rows: list[MethodRow], evidence: MaskEvidence) -> dict[str, float]:
+def _numbers(rows: list[MethodRow], words: WordScores, evidence: MaskEvidence) -> dict[str, float]:
     numbers: dict[str, float] = {}
     for row in rows:
         numbers |= {f"{row.method}/inter": row.inter, f"{row.method}/intra": row.intra}
         for kind, gain in (("inter", row.inter_gain), ("intra", row.intra_gain)):
             if gain is not None:
                 numbers |= {f"{row.method}/{kind} gain {name}": value for name, value in gain._asdict().items()}
+    for method, scores in words.items():
+        for measure, score in scores.items():
+            numbers[f"{method}/{measure}"] = score.accuracy
+            if score.gain is not None:
+                numbers |= {f"{method}/{measure} gain {name}": value for name, value in score.gain._asdict().items()}
     for thing, things in (("noun", evidence.noun), ("hand", evidence.hand)):
         numbers |= {f"masks/{thing}/{name}": value for name, value in mean_overlap(things).items()}
     return numbers

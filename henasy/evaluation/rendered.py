@@ -35,6 +35,7 @@ _COLUMNS = (
     "tag_noun",
     "noun",
     "hand",
+    "colour",
     "object_id",
     "verb_label",
     "verb_phrase",
@@ -75,6 +76,8 @@ class RenderedClip:
     noun_classes: tuple[int, ...]
     hand: str
     """`left` or `right`."""
+    colour: str
+    """The handled object's main colour, whether the text says it or not."""
     instance: int
     """The handled object's value in the truth's instance maps."""
     verb_phrase: str
@@ -262,6 +265,7 @@ def _clip(row: TableRow) -> RenderedClip:
         verb_class=row.class_numbers("tag_verb")[0],
         noun_classes=row.class_numbers("tag_noun"),
         hand=row.text("hand"),
+        colour=row.text("colour"),
         instance=row.integer("object_id"),
         verb_phrase=row.text("verb_phrase"),
     )

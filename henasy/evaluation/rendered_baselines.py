@@ -78,43 +78,69 @@ def load_encoders(model: str, device: str) -> Encoders:
     return Encoders(henasy=_encoder(checkpoint, device), first_stage=_encoder(dual, device))
 
 
-def similarities(
+class MethodVectors(NamedTuple):
+    """What a method makes of clips and texts, to be compared by dot product."""
+
+    clips: NDArray[np.floating]
+    """(N, D) of every narrated clip of the held-out archive."""
+    of_texts: Callable[[NDArray[np.floating]], NDArray[np.floating]]
+    """From text embeddings (..., D) to what the clips are compared with."""
+
+
+def describe_methods(
     encoders: Encoders,
-    questions: EgoMcq,
     held_out: RenderedArchive,
     train: RenderedArchive,
     *,
     on_progress: Progress = lambda _: None,
-) -> Similarities:
-    """The similarity (Q, C) of each question's text to its choices, by method.
+) -> dict[str, MethodVectors]:
+    """Every clip of an archive by every method but chance.
 
     Args:
         encoders: the model under test.
-        questions: Q questions over the clips of `held_out`.
-        held_out: the archive of the questions.
+        held_out: the archive that is asked about.
         train: what the baselines may learn from.
         on_progress: called with the number of clips done since the last call.
     """
-    spans, choice_rows = questions.distinct_spans()
-    texts = embed_texts(encoders.henasy, questions.texts)
     num_frames = encoders.henasy.num_frames
+    spans, train_spans = ([clip.span for clip in archive.clips] for archive in (held_out, train))
     seen = describe_all(held_out.folder, spans, _ways(encoders), num_frames, on_progress)
     colours = {HISTOGRAM: colour_histogram}
-    train_seen = describe_all(train.folder, [clip.span for clip in train.clips], colours, num_frames, on_progress)
-    clip_of = {clip.span: clip for clip in held_out.clips}
+    train_seen = describe_all(train.folder, train_spans, colours, num_frames, on_progress)
     learnt: dict[str, tuple[NDArray[np.floating], NDArray[np.floating]]] = {
-        TEXT_ALONE: (_places(train.clips), _places([clip_of[span] for span in spans])),
+        TEXT_ALONE: (_places(train.clips), _places(held_out.clips)),
         HISTOGRAM: (train_seen[HISTOGRAM], seen[HISTOGRAM]),
     }
     train_texts = embed_texts(encoders.henasy, [clip.text for clip in train.clips])
-    groups = np.unique([clip.span.video_id for clip in train.clips], return_inverse=True)[1]
-    result: Similarities = {CHANCE: np.zeros(choice_rows.shape)}
+    groups = np.unique([span.video_id for span in train_spans], return_inverse=True)[1]
+    methods: dict[str, MethodVectors] = {}
     for name, (known, asked) in learnt.items():
         fitted = fit_ridge(known, train_texts, groups)
-        result[name] = choice_similarity(fitted.predict(asked)[choice_rows], fitted.centred(texts))
+        methods[name] = MethodVectors(fitted.predict(asked), fitted.centred)
     for name in (ONE_FRAME, SHUFFLED, FIRST_STAGE, OURS):
-        result[name] = choice_similarity(seen[name][choice_rows], texts)
-    return result
+        methods[name] = MethodVectors(seen[name], lambda texts: texts)
+    return methods
+
+
+def similarities(
+    methods: Mapping[str, MethodVectors],
+    questions: EgoMcq,
+    clips: Sequence[RenderedClip],
+    texts: NDArray[np.floating],
+) -> Similarities:
+    """The similarity (Q, C) of each question's text to its choices, by method; chance knows nothing.
+
+    Args:
+        methods: their clips are `clips`.
+        questions: Q questions over clips of these.
+        clips: the narrated clips of the archive.
+        texts: (Q, D) embeddings of the questions' texts.
+    """
+    spans, choice_rows = questions.distinct_spans()
+    row_of = {clip.span: row for row, clip in enumerate(clips)}
+    rows = np.array([row_of[span] for span in spans], np.int64)[choice_rows]
+    asked = {name: choice_similarity(method.clips[rows], method.of_texts(texts)) for name, method in methods.items()}
+    return {CHANCE: np.zeros(rows.shape), **asked}
 
 
 def compare(questions: EgoMcq, by_method: Similarities) -> list[MethodRow]:

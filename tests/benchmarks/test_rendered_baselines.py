@@ -12,6 +12,7 @@ from henasy.evaluation.mask_evidence import mask_evidence
 from henasy.evaluation.rendered import read_rendered_clips, write_layouts
 from henasy.evaluation.rendered_baselines import CHANCE, FIRST_STAGE, OURS, load_encoders
 from henasy.evaluation.rendered_things import truth_times
+from henasy.evaluation.rendered_words import NOUN_SWAPS, OBJECT, OBJECT_HELD_OUT, VERB_SWAPS
 from henasy.scenes.archive import read_config
 from henasy.scenes.truth import Truth
 from henasy.video.decode import find_decoder
@@ -27,7 +28,7 @@ def test_table_agrees_with_the_benchmark_and_brackets_gains(
 ) -> None:
     out, other = tmp_path / "table.json", tmp_path / "egomcq.json"
     arguments = ("--archive", small_archive, "--train-archive", small_archive, "--model", random_checkpoint)
-    result = run_script("egomcq_rendered_baselines.py", *arguments, "--json", out)
+    result = run_script("egomcq_rendered_baselines.py", *arguments, "--distractors", "any", "--json", out)
     assert result.exit_code == 0, result.output
     run_script("egomcq.py", "--archive", small_archive, "--model", random_checkpoint, "--json", other)
     table, benchmark = json.loads(out.read_text()), json.loads(other.read_text())
@@ -40,6 +41,19 @@ def test_table_agrees_with_the_benchmark_and_brackets_gains(
     for thing in ("noun", "hand"):
         chosen, best = table[f"masks/{thing}/text_chosen"], table[f"masks/{thing}/best"]
         assert 0 <= chosen <= best <= table[f"masks/{thing}/ceiling"] <= 1
+    for measure in (OBJECT, VERB_SWAPS, NOUN_SWAPS):
+        gain = table[f"{OURS}/{measure}"] - table[f"{FIRST_STAGE}/{measure}"]
+        assert table[f"{FIRST_STAGE}/{measure} gain mean"] == pytest.approx(gain)
+    assert table[f"{OURS}/{OBJECT_HELD_OUT}"] is None  # the archive that was learnt from is the one asked about
+
+
+def test_an_archive_without_alike_clips_is_refused(
+    run_script: Any, small_archive: Path, random_checkpoint: Path
+) -> None:
+    arguments = ("--archive", small_archive, "--train-archive", small_archive, "--model", random_checkpoint)
+    result = run_script("egomcq_rendered_baselines.py", *arguments)
+    assert result.exit_code == 1
+    assert "narrations give no question: one needs four clips of other videos with its verb and colour" in result.output
 
 
 def test_first_stage_is_the_frozen_dual_encoder(random_checkpoint: Path) -> None:
