@@ -3,6 +3,7 @@
 Needs no torch, and no index on this machine.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,15 @@ from henasy.errors import InputError
 from henasy.index.select import Filters
 from henasy.search.hits import Evidence, Hit, SearchAnswer
 from henasy.search.info import IndexInfo
-from henasy.search.request import DEFAULT_TOP_K, SearchRequest, Target
+from henasy.search.request import (
+    DEFAULT_TOP_K,
+    SearchRequest,
+    Target,
+    check_query,
+    check_time,
+    member_of,
+    whole_number,
+)
 from henasy.text.wording import Wording
 from service.status import DeadlinePassedError, error_of
 from service.wire.answers import answer_from_proto, evidence_from_proto, info_from_proto
@@ -60,11 +69,11 @@ class HenasyClient:
         """The best hits of one text, best first."""
         request = SearchRequest(
             queries=(query,),
-            target=_target(target),
+            target=member_of(Target, "target", target),
             top_k=top_k,
             min_score=min_score,
             filters=filters or Filters(),
-            wording=_wording(wording),
+            wording=None if wording is None else member_of(Wording, "wording", wording),
         )
         return self.answer(request, timeout_s=timeout_s).results[0].hits
 
@@ -84,9 +93,14 @@ class HenasyClient:
         timeout_s: float | None = None,
     ) -> Evidence:
         """Why the clip of a video that starts at `start_s` answers a text; `slot` adds an entity of it."""
-        if slot is not None and slot < 0:
+        check_query("query", query)
+        check_time("start_s", start_s)
+        if not isinstance(video_id, str):
+            raise InputError("video_id", f"{video_id!r} is not a text")
+        if slot is not None and whole_number("slot", slot) < 0:
             raise InputError("slot", f"{slot} is not at least 0")
-        message = explain_to_proto(ExplainArguments(query, video_id, start_s, slot, _wording(wording)))
+        worded = None if wording is None else member_of(Wording, "wording", wording)
+        message = explain_to_proto(ExplainArguments(query, video_id, start_s, slot, worded))
         return evidence_from_proto(self._call(self._stub.Explain, message, timeout_s))
 
     def index(self, *, timeout_s: float | None = None) -> IndexInfo:
@@ -105,6 +119,8 @@ class HenasyClient:
 
     def _call(self, method: Callable[..., Any], message: object, timeout_s: float | None) -> Any:
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
+        if isinstance(timeout_s, bool | str) or not math.isfinite(timeout_s):
+            raise InputError("timeout_s", f"{timeout_s!r} is not a number of seconds")
         # gRPC itself may answer such a call when the server is quick.
         if timeout_s <= 0:
             raise DeadlinePassedError(f"timeout_s: {timeout_s:g} s leave no time for an answer; give more than 0")
@@ -116,17 +132,3 @@ class HenasyClient:
                 # The server knows when the deadline is, not what the caller gave.
                 error = DeadlinePassedError(f"no answer within {timeout_s:g} s: {error}")
             raise error from failed
-
-
-def _target(target: Target | str) -> Target:
-    try:
-        return Target(target)
-    except ValueError:
-        raise InputError("target", f"{target!r} is none of {', '.join(Target)}") from None
-
-
-def _wording(wording: Wording | str | None) -> Wording | None:
-    try:
-        return None if wording is None else Wording(wording)
-    except ValueError:
-        raise InputError("wording", f"{wording!r} is none of {', '.join(Wording)}") from None

@@ -44,7 +44,7 @@ class _Where:
 @click.option("--end-s", type=float, help="Only clips that overlap the time up to here.")
 @click.option("--where", multiple=True, metavar="COLUMN=VALUE|LOW..HIGH", help="Metadata; may be repeated.")
 @click.option("--group", "max_per_video", type=int, help="Group by video, with at most so many hits of each.")
-@click.option("--overlapping", is_flag=True, help="Also entities of clips that overlap a better hit.")
+@click.option("--overlapping", is_flag=True, help="For entities: also those of clips that overlap a better hit.")
 @click.option(
     "--wording", type=click.Choice([str(wording) for wording in Wording]), help="How QUERIES are put to the model."
 )

@@ -1,7 +1,8 @@
 """Which clips a search may return."""
 
 import fnmatch
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -30,15 +31,40 @@ class Filters:
     """Metadata column -> smallest and largest number allowed, both included; None leaves a side open."""
 
     def __post_init__(self) -> None:
+        for name in ("video_ids", "path_globs"):
+            _check_texts(name, getattr(self, name))
         for name in ("start_s", "end_s"):
-            value = getattr(self, name)
-            if value is not None and not np.isfinite(value):
-                raise InputError(name, f"{value} is not a finite number of seconds")
+            _check_number(name, getattr(self, name), " of seconds")
         if self.start_s is not None and self.end_s is not None and self.start_s >= self.end_s:
             raise InputError("end_s", f"{self.end_s} is not after start_s {self.start_s}")
+        for column, values in self.equals.items():
+            _check_collection(f"equals.{column}", values)
         for column, (low, high) in self.ranges.items():
+            for bound in (low, high):
+                _check_number(f"ranges.{column}", bound)
             if low is not None and high is not None and low > high:
                 raise InputError(f"ranges.{column}", f"{low} to {high} is empty")
+
+
+def _check_collection(field: str, values: object) -> None:
+    # A text is a collection of texts too: each of its characters would be taken for one.
+    if isinstance(values, str) or not isinstance(values, Collection):
+        raise InputError(field, f"{values!r} is not a tuple")
+
+
+def _check_texts(field: str, values: Collection[object]) -> None:
+    _check_collection(field, values)
+    for value in values:
+        if not isinstance(value, str):
+            raise InputError(field, f"{value!r} is not a text")
+
+
+def _check_number(field: str, value: float | None, unit: str = "") -> None:
+    if value is None:
+        return
+    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not (is_number and math.isfinite(value)):
+        raise InputError(field, f"{value!r} is not a finite number{unit}")
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,14 @@ from henasy.search.hits import (
 )
 from henasy.search.moment_search import FoundMoment, MomentSearch, MomentsWanted
 from henasy.search.pick import PickRule, Ranked, grouped_order, pick
-from henasy.search.request import SearchRequest, Target, check_query, check_time, query_field
+from henasy.search.request import (
+    SearchRequest,
+    Target,
+    check_query,
+    check_time,
+    query_field,
+    whole_number,
+)
 from henasy.text.phrases import find_phrases
 from henasy.text.wording import Wording, mean_direction, texts_of
 from henasy.video.pool import ReadClip, read_clip
@@ -204,7 +211,7 @@ class Engine:
     def _require_slot(self, view: ClipView, slot: int | None) -> None:
         if slot is None:
             return
-        if not 0 <= slot < self.index.num_entities:
+        if not 0 <= whole_number("slot", slot) < self.index.num_entities:
             raise InputError("slot", f"{slot} is not in 0..{self.index.num_entities - 1}")
         if not view.is_valid[slot]:
             raise NotFoundError(f"slot: no patch of this clip belongs to entity {slot}")

@@ -1,8 +1,10 @@
 """Bad requests over real gRPC: which status, which field, and which error in Python."""
 
 from pathlib import Path
+from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 from henasy_api.v1 import search_pb2, search_pb2_grpc, types_pb2
@@ -61,6 +63,8 @@ BAD_ARGUMENTS = [
     (ask(wording=4), "wording", "4 is not in 0..3"),
     (ask(target=2, group_by_video=search_pb2.GroupByVideo()), "group_by_video", "video already"),
     (ask(group_by_video=search_pb2.GroupByVideo(max_hits_per_video=0)), "max_hits_per_video", "0 is not in 1..1000"),
+    (ask(has_overlapping=True), "has_overlapping", "is for target entities, not for clips"),
+    (ask(target=3, has_overlapping=True), "has_overlapping", "moments never overlap"),
     (ask(is_explained=True, top_k=101), "top_k", "above 100 explained hits"),
     (ask(filter=search_pb2.Filter(time=search_pb2.TimeRange(start_s=float("nan")))), "filter.time.start_s", "nan"),
     (ask(filter=search_pb2.Filter(time=search_pb2.TimeRange(end_s=-1))), "filter.time.end_s", "-1.0"),
@@ -124,3 +128,29 @@ def test_dual_index_refuses_entities(tmp_path: Path) -> None:
             client.search("mug", target="entities")
         with pytest.raises(UnsupportedError, match="Explain"):
             client.explain("mug", "video1", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda client: client.search(b"pan"), "query: bytes given, must be a text"),
+        (lambda client: client.search("pan", top_k=True), "top_k: True is not a whole number"),
+        (lambda client: client.search("pan", top_k="5"), "top_k: '5' is not a whole number"),
+        (lambda client: client.search("pan", target="frames"), "target: 'frames' is none of"),
+        (lambda client: client.search("pan", wording="loud"), "wording: 'loud' is none of"),
+        (lambda client: client.search("pan", timeout_s="3"), "timeout_s: '3' is not a number of seconds"),
+        (lambda client: client.search("pan", timeout_s=float("nan")), "timeout_s: nan is not a number"),
+        (lambda client: client.explain(b"pan", "video0", 0.0), "query: bytes given"),
+        (lambda client: client.explain("pan", 3, 0.0), "video_id: 3 is not a text"),
+        (lambda client: client.explain("pan", "video0", "0"), "start_s: '0' is not a number of seconds"),
+        (lambda client: client.explain("pan", "video0", 0.0, slot="1"), "slot: '1' is not a whole number"),
+        (lambda client: client.explain("pan", "video0", 0.0, slot=-1), "slot: -1 is not at least 0"),
+    ],
+)
+def test_the_client_names_what_it_cannot_send(client: HenasyClient, call: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        call(client)
+
+
+def test_the_client_sends_numpys_whole_numbers(client: HenasyClient) -> None:
+    assert client.search("pan", top_k=np.int64(3)) == client.search("pan", top_k=3)  # type: ignore[arg-type]
