@@ -7,14 +7,12 @@ goes with it: "picks up the cup" gives "opens the cup".
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from henasy.text.gerund import gerund
 from henasy.text.phrases import tag_end
-from henasy.text.taxonomy import Taxonomy
 from henasy.text.words import IRREGULAR_FORMS, PARTICLES, third_person, verb_of
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
@@ -40,13 +38,28 @@ class _Found(NamedTuple):
     """The inflection of the word, for another base form; None where the other has none."""
 
 
+class _Classes:
+    """A taxonomy's classes by row, and the classes that a word may mean."""
+
+    def __init__(self, groups: Sequence[Sequence[str]], usable: Callable[[tuple[str, ...]], tuple[str, ...]]) -> None:
+        self.words = [usable(tuple(group)) for group in groups]
+        """What may be put into captions for each class."""
+        self._rows: dict[str, list[int]] = {}
+        for row, group in enumerate(groups):
+            for word in dict.fromkeys(group):
+                self._rows.setdefault(word, []).append(row)
+
+    def rows_of(self, word: str) -> list[int]:
+        """Every class that has this word; a word may be of several, or of none."""
+        return self._rows.get(word, [])
+
+
 class WordSwaps:
     """Swaps words of captions for words of a pair of taxonomies."""
 
-    def __init__(self, verbs: Taxonomy, nouns: Taxonomy) -> None:
-        self.verbs, self.nouns = verbs, nouns
-        self._verb_words = [_base_verbs(group) for group in verbs.groups]
-        self._noun_words = [_plain_nouns(group) for group in nouns.groups]
+    def __init__(self, verbs: Sequence[Sequence[str]], nouns: Sequence[Sequence[str]]) -> None:
+        """Takes the surface words of every class, lower case, in the order of the rows."""
+        self._verbs, self._nouns = _Classes(verbs, _base_verbs), _Classes(nouns, _plain_nouns)
 
     def verb_swaps(self, caption: str, verb_rows: Sequence[int], rng: np.random.Generator, count: int) -> list[str]:
         """Up to `count` captions with another verb, each different.
@@ -58,72 +71,66 @@ class WordSwaps:
             count: how many at most; fewer where the taxonomy has no more, none where no verb is found.
         """
         found = self._find_verb(caption, frozenset(verb_rows))
-        return [] if found is None else self._swapped(caption, [found], self.verbs, self._verb_words, rng, count)
+        return [] if found is None else _swapped(caption, [found], self._verbs, rng, count)
 
     def noun_swaps(self, caption: str, noun_rows: Sequence[int], rng: np.random.Generator, count: int) -> list[str]:
         """Up to `count` captions with one of their nouns swapped; arguments as for `verb_swaps`."""
         found = list(self._find_nouns(caption, frozenset(noun_rows)))
-        return self._swapped(caption, found, self.nouns, self._noun_words, rng, count)
+        return _swapped(caption, found, self._nouns, rng, count)
 
     def _find_verb(self, caption: str, rows: frozenset[int]) -> _Found | None:
         words = list(_WORD.finditer(caption, tag_end(caption)))
         for place, match in enumerate(words):
             word = match.group().lower()
             for base in dict.fromkeys((verb_of(word) or word, word)):
-                if rows.isdisjoint(self.verbs.rows_of(base)):
+                if rows.isdisjoint(self._verbs.rows_of(base)):
                     continue
                 following = words[place + 1] if place + 1 < len(words) else None
                 takes_particle = following is not None and following.group().lower() in PARTICLES
                 end = following.end() if following is not None and takes_particle else match.end()
-                known = rows | frozenset(self.verbs.rows_of(base)) | frozenset(self.verbs.rows_of(word))
+                known = rows | frozenset(self._verbs.rows_of(base)) | frozenset(self._verbs.rows_of(word))
                 return _Found(match.start(), end, known, _verb_form(word, base))
         return None
 
     def _find_nouns(self, caption: str, tagged: frozenset[int]) -> Iterator[_Found]:
         """The nouns of these classes, longest names first, none inside another."""
         words = list(_WORD.finditer(caption, tag_end(caption)))
-        named = {row for match in words for row in self.nouns.rows_of(match.group().lower())}
+        named = {row for match in words for row in self._nouns.rows_of(match.group().lower())}
         taken: set[int] = set()
         for length in range(_LONGEST_NOUN, 0, -1):
             for first in range(len(words) - length + 1):
                 places = range(first, first + length)
                 name = " ".join(words[place].group().lower() for place in places)
-                singular = name if self.nouns.rows_of(name) else _singular(name)
-                known = frozenset(self.nouns.rows_of(singular))
+                singular = name if self._nouns.rows_of(name) else _singular(name)
+                known = frozenset(self._nouns.rows_of(singular))
                 if taken.isdisjoint(places) and tagged & known and singular not in _WHO_AND_WHERE:
                     taken.update(places)
                     form = _plural if singular != name else _as_it_is
                     yield _Found(words[first].start(), words[places[-1]].end(), tagged | known | named, form)
 
-    def _swapped(
-        self,
-        caption: str,
-        found: Sequence[_Found],
-        taxonomy: Taxonomy,
-        words: Sequence[Sequence[str]],
-        rng: np.random.Generator,
-        count: int,
-    ) -> list[str]:
-        """Each class once in a drawn order, then again with its further words, until there are enough."""
-        swapped: dict[str, None] = {}
-        present = {match.group().lower() for match in _WORD.finditer(caption)}
-        if not found or count < 1:
-            return []
-        order, shifts = rng.permutation(len(words)), rng.integers(1 << 30, size=len(words))
-        for turn, row in _turns(order, words):
-            choices, shift = words[row], int(shifts[row])
-            place = found[(turn + shift) % len(found)]
-            if row in place.rows or turn >= len(choices):
-                continue
-            word = choices[(turn + shift) % len(choices)]
-            inflected = place.inflect(word)
-            is_synonym = not place.rows.isdisjoint(taxonomy.rows_of(word))
-            if inflected is None or is_synonym or not present.isdisjoint([*word.split(), *inflected.split()]):
-                continue
-            swapped[_put(caption, place, inflected)] = None
-            if len(swapped) == count:
-                break
-        return list(swapped)
+
+def _swapped(
+    caption: str, found: Sequence[_Found], classes: _Classes, rng: np.random.Generator, count: int
+) -> list[str]:
+    """Each class once in a drawn order, then again with its further words, until there are enough."""
+    if not found or count < 1:
+        return []
+    swapped: dict[str, None] = {}
+    present = {match.group().lower() for match in _WORD.finditer(caption)}
+    order, shifts = rng.permutation(len(classes.words)), rng.integers(1 << 30, size=len(classes.words))
+    for turn, row in _turns(order, classes.words):
+        choices, place = classes.words[row], found[(turn + int(shifts[row])) % len(found)]
+        if row in place.rows or turn >= len(choices):
+            continue
+        word = choices[(turn + int(shifts[row])) % len(choices)]
+        inflected = place.inflect(word)
+        is_synonym = not place.rows.isdisjoint(classes.rows_of(word))
+        if inflected is None or is_synonym or not present.isdisjoint([*word.split(), *inflected.split()]):
+            continue
+        swapped[_put(caption, place, inflected)] = None
+        if len(swapped) == count:
+            break
+    return list(swapped)
 
 
 def _turns(order: Iterable[int], words: Sequence[Sequence[str]]) -> Iterator[tuple[int, int]]:
@@ -141,7 +148,6 @@ def _put(caption: str, place: _Found, word: str) -> str:
     return before + word + after
 
 
-@lru_cache(maxsize=4096)
 def _base_verbs(group: tuple[str, ...]) -> tuple[str, ...]:
     """The words of a verb class that are single base forms of known verbs; its first plain word where none is."""
     known = tuple(dict.fromkeys(word for word in group if verb_of(word) == word))
