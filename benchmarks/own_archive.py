@@ -280,6 +280,7 @@ def scored_result(
     if run_path is not None:
         keep_ranking(run_path, scored.found, system, own.queries, names=own.judged_videos, top_k=rules.top_k)
     return BenchmarkResult(
+        title=TITLE,
         heading=heading,
         columns=rules.measures,
         scores=scored.means,

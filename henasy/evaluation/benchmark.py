@@ -65,6 +65,7 @@ def run_benchmark(benchmark: Benchmark, options: SourceOptions) -> BenchmarkResu
         scored = benchmark.score_videos(videos)
     title = benchmark.title if scored.remark is None else f"{benchmark.title}; {scored.remark}"
     return BenchmarkResult(
+        title=benchmark.title,
         heading=RENDERED_HEADING if is_rendered else title,
         columns=benchmark.columns,
         scores=scored.scores,

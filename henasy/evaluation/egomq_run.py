@@ -128,6 +128,7 @@ def scored_result(
         facts["papers"] = _HEAD_NOTE
     title = _TITLE.format(_MADE[made]) + ("" if is_published else "; not the whole published task")
     return BenchmarkResult(
+        title=_TITLE.format(_MADE[made]),
         heading=f"{RENDERED_HEADING}; {_MADE[made]}" if is_rendered else title,
         columns=COLUMNS,
         scores=scores.by_key,

@@ -96,6 +96,7 @@ def scored_result(
     places = {clip.clip_uid: Span(clip.video_uid, clip.start_s, clip.end_s) for clip in annotations.clips}
     title = _TITLES[made] if is_published else f"{_TITLES[made]}; not the whole published validation set"
     return BenchmarkResult(
+        title=_TITLES[made],
         heading=f"{RENDERED_HEADING}; {_RENDERED_TITLES[made]}" if is_rendered else title,
         columns=COLUMNS,
         scores=scores.as_fractions(),

@@ -1,12 +1,15 @@
 """A run as one HTML file that needs no network: table, curves, best and worst queries with their clips."""
 
 import html
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from rich.table import Table
+
 from henasy.evaluation.details import COLOURS, Candidate, Details, ItemPicture, QueryItem, Wanted
-from henasy.evaluation.report import run_percents, write_text
+from henasy.evaluation.report import score_table, write_text
 from henasy.evaluation.result import BenchmarkResult
 from henasy.evaluation.svg_chart import svg_chart
 
@@ -16,8 +19,11 @@ DrawPictures = Callable[[Sequence[Wanted]], Sequence[ItemPicture]]
 NUM_SHOWN = 8
 """Best queries, and as many worst ones."""
 _CANDIDATES_SHOWN = 5
+_ROW_CLASSES = {"bold": ' class="run"'}
 _CSS = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 1100px; padding: 0 1em; color: #222; }
+.remark { font-weight: 600; color: #8a5a00; } .table { overflow-x: auto; margin: 1em 0; }
+caption { text-align: left; font-weight: 600; padding: .3em 0; } td { white-space: nowrap; }
 table { border-collapse: collapse; } th, td { padding: .25em .8em; text-align: right; border-bottom: 1px solid #ddd; }
 th:first-child, td:first-child { text-align: left; } tr.run { font-weight: 600; background: #eef4fb; }
 dl.facts { display: grid; grid-template-columns: max-content 1fr; gap: .1em 1em; color: #555; font-size: 13px; }
@@ -40,6 +46,35 @@ class _Shown(NamedTuple):
     candidates: tuple[Candidate, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """What a report shows."""
+
+    title: str
+    """What was measured."""
+    remark: str = ""
+    """What must be said of the numbers at once."""
+    tables: tuple[Table, ...]
+    """As a terminal shows them."""
+    facts: Mapping[str, object]
+    details: Details | None = None
+    """Queries and curves; None gives the tables alone."""
+    draw: DrawPictures | None = None
+    """Makes the pictures of clips; None leaves them out."""
+
+
+def write_page(path: Path, page: Page) -> None:
+    """One HTML file."""
+    parts = [*map(_table, page.tables), _facts(page.facts)]
+    if page.details is not None:
+        parts.append(_charts(page.details))
+        best, worst = _best_and_worst(page.details.items)
+        pictures = _pictures([*best, *worst], page.draw)
+        parts.append(_items("Best queries", best, page.details.score_name, pictures))
+        parts.append(_items("Worst queries", worst, page.details.score_name, pictures))
+    write_text(path, _page(page.title, page.remark, parts))
+
+
 def write_report(
     path: Path, result: BenchmarkResult, details: Details | None = None, draw: DrawPictures | None = None
 ) -> None:
@@ -47,41 +82,47 @@ def write_report(
 
     Args:
         path: of the HTML file.
-        result: heading, scores, facts, rows of the papers.
+        result: what was measured, heading, scores, facts, rows of the papers.
         details: queries and curves; None gives the table alone.
         draw: makes the pictures of clips; None leaves them out.
     """
-    parts = [_table(result), _facts(result)]
-    if details is not None:
-        parts.append(_charts(details))
-        best, worst = _best_and_worst(details.items)
-        pictures = _pictures([*best, *worst], draw)
-        parts.append(_items("Best queries", best, details.score_name, pictures))
-        parts.append(_items("Worst queries", worst, details.score_name, pictures))
-    write_text(path, _page(result.heading, parts))
+    page = Page(
+        title=result.title,
+        remark=result.heading.removeprefix(result.title).lstrip("; "),
+        tables=(score_table(result.columns, list(result.scores.values()), result.published),),
+        facts=result.facts,
+        details=details,
+        draw=draw,
+    )
+    write_page(path, page)
 
 
-def _page(heading: str, parts: Iterable[str]) -> str:
-    title = html.escape(heading)
+def _page(title: str, remark: str, parts: Iterable[str]) -> str:
+    title = html.escape(title)
+    said = f'<p class="remark">{html.escape(remark)}</p>\n' if remark else ""
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f"<style>{_CSS}</style></head>\n<body><h1>{title}</h1>\n" + "\n".join(parts) + "\n</body></html>\n"
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title} - henasy</title>'
+        f"<style>{_CSS}</style></head>\n<body><h1>{title}</h1>\n{said}" + "\n".join(parts) + "\n</body></html>\n"
     )
 
 
-def _table(result: BenchmarkResult) -> str:
-    rows = [(row.method, [value or "-" for value in row.values], "") for row in result.published]
-    rows.append(("this run", run_percents(list(result.scores.values()), result.published), ' class="run"'))
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in ("method", *result.columns))
+def _table(table: Table) -> str:
+    head = "".join(f"<th>{_cell(column.header)}</th>" for column in table.columns)
+    rows = zip(*(column.cells for column in table.columns), strict=True)
     body = "\n".join(
-        f"<tr{style}><td>{html.escape(method)}</td>{''.join(f'<td>{value}</td>' for value in values)}</tr>"
-        for method, values, style in rows
+        f"<tr{_ROW_CLASSES.get(str(row.style), '')}>{''.join(f'<td>{_cell(cell)}</td>' for cell in cells)}</tr>"
+        for row, cells in zip(table.rows, rows, strict=True)
     )
-    return f"<table><tr>{head}</tr>\n{body}</table>"
+    caption = f"<caption>{_cell(table.title)}</caption>" if table.title else ""
+    return f'<div class="table"><table>{caption}<tr>{head}</tr>\n{body}</table></div>'
 
 
-def _facts(result: BenchmarkResult) -> str:
-    lines = (f"<dt>{html.escape(name)}</dt><dd>{html.escape(str(fact))}</dd>" for name, fact in result.facts.items())
+def _cell(text: object) -> str:
+    return html.escape(str(text)).replace("\n", "<br>")
+
+
+def _facts(facts: Mapping[str, object]) -> str:
+    lines = (f"<dt>{html.escape(name)}</dt><dd>{html.escape(str(fact))}</dd>" for name, fact in facts.items())
     return f'<h2>What fixes these numbers</h2><dl class="facts">{"".join(lines)}</dl>'
 
 

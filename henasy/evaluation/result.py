@@ -21,7 +21,10 @@ class Illustrated(NamedTuple):
 class BenchmarkResult:
     """Scores with what is needed to judge them."""
 
+    title: str
+    """What was measured."""
     heading: str
+    """The title, or what must be said before any number; what is printed first."""
     columns: tuple[str, ...]
     """Heads of the table, one per score."""
     scores: dict[str, float]

@@ -19,14 +19,15 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-@pytest.mark.parametrize("script", ["egomcq.py", "ek100_mir.py"])
+@pytest.mark.parametrize(("script", "name"), [("egomcq.py", "EgoMCQ"), ("ek100_mir.py", "EK100 multi")])
 def test_a_report_shows_clips_with_masks(
-    run_script: Any, small_archive: Path, random_checkpoint: Path, tmp_path: Path, script: str
+    run_script: Any, small_archive: Path, random_checkpoint: Path, tmp_path: Path, script: str, name: str
 ) -> None:
     page = tmp_path / "page.html"
     result = run_script(script, "--archive", small_archive, "--model", random_checkpoint, "--report", page)
     assert result.exit_code == 0, result.output
     text = page.read_text()
+    assert f"<h1>{name}" in text
     assert "rendered scenes, not comparable with the papers" in text
     assert text.count("<svg") == 2
     assert text.count("data:image/jpeg") > 20

@@ -4,6 +4,7 @@ import base64
 import io
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
+from rich.table import Table
 from small_world import GRID, WordEncoder, unit_vector, write_video
 
 from henasy.checkpoint.encoder import ClipEncoding
@@ -30,7 +32,7 @@ from henasy.evaluation.details import (
 from henasy.evaluation.egomcq import EgoMcq, McqQuestion
 from henasy.evaluation.epic100 import EpicClip, EpicRetrieval
 from henasy.evaluation.frame_rules import EK100_FRAMES, Span
-from henasy.evaluation.html_report import NUM_SHOWN, write_report
+from henasy.evaluation.html_report import NUM_SHOWN, Page, write_page, write_report
 from henasy.evaluation.item_pictures import item_pictures
 from henasy.evaluation.mcq_details import mcq_details
 from henasy.evaluation.mir_details import mir_details
@@ -64,6 +66,7 @@ class Checked(HTMLParser):
 
 def result_of(scores: dict[str, float]) -> BenchmarkResult:
     return BenchmarkResult(
+        title="EgoTest, percent",
         heading="a <test>",
         columns=tuple(scores),
         scores=scores,
@@ -103,6 +106,9 @@ def test_a_report_stands_alone_and_shows_both_ends(tmp_path: Path) -> None:
     assert not parser.open
     assert parser.addresses
     assert all(address.startswith("data:") for address in parser.addresses)
+    assert "<title>EgoTest, percent - henasy</title>" in text
+    assert "<h1>EgoTest, percent</h1>" in text
+    assert '<p class="remark">a &lt;test&gt;</p>' in text
     assert "<td>12.30</td><td>-</td>" in text
     assert "<td>50.00</td><td>-</td>" in text
     assert "M &amp; N" in text
@@ -126,6 +132,27 @@ def test_a_report_of_few_queries_shows_none_twice(tmp_path: Path) -> None:
         assert (tmp_path / "r.html").read_text().count('<div class="item">') == count
     write_report(tmp_path / "r.html", result_of({"a": 1.0, "b": 0.0}))
     assert "Curves" not in (tmp_path / "r.html").read_text()
+
+
+def test_a_heading_that_begins_with_the_title_is_not_said_twice(tmp_path: Path) -> None:
+    path = tmp_path / "r.html"
+    whole = replace(result_of({"a": 1.0, "b": 0.0}), heading="EgoTest, percent")
+    write_report(path, whole)
+    assert 'class="remark"' not in path.read_text()
+    write_report(path, replace(whole, heading="EgoTest, percent; not the whole test set"))
+    assert '<p class="remark">not the whole test set</p>' in path.read_text()
+
+
+def test_a_page_shows_the_tables_of_the_terminal(tmp_path: Path) -> None:
+    table = Table("name", "two\nlines", title="a <table>")
+    table.add_row("one", "1.0\n[0.5, 1.5]", style="bold")
+    table.add_row("two <b>", "-", style="dim")
+    write_page(tmp_path / "r.html", Page(title="t", tables=(table, Table("other")), facts={"f": 1}))
+    text = (tmp_path / "r.html").read_text()
+    assert "<caption>a &lt;table&gt;</caption><tr><th>name</th><th>two<br>lines</th></tr>" in text
+    assert '<tr class="run"><td>one</td><td>1.0<br>[0.5, 1.5]</td></tr>' in text
+    assert "<tr><td>two &lt;b&gt;</td><td>-</td></tr>" in text
+    assert text.count("<table>") == 2
 
 
 @pytest.mark.parametrize("is_log_x", [False, True])
