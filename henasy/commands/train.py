@@ -7,6 +7,7 @@ import click
 import torch
 
 from henasy.checkpoint.folder import save_checkpoint
+from henasy.commands.train_egoclip import boxes, egoclip
 from henasy.errors import HenasyError
 from henasy.scenes.archive import ArchiveConfig, write_archive
 from henasy.training.log import plot_log
@@ -75,6 +76,9 @@ def _device(name: str) -> torch.device:
     except RuntimeError as error:
         raise click.BadParameter(f"{name!r}; allowed: cpu, cuda, cuda:N, auto", param_hint="--device") from error
 
+
+main.add_command(egoclip)
+main.add_command(boxes)
 
 if __name__ == "__main__":
     main()

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ import henasy
 from henasy.errors import HenasyError, VideoError
 from henasy.video.clips import ClipBatch, RefusedClips, check_spans
 from henasy.video.probe import VideoInfo
+from henasy.video.views import FilePart, View, ViewRule
 from henasy.video.wire import Message, read_message, write_message
 
 _START_TIMEOUT_S = 120.0
@@ -80,7 +81,7 @@ class DecodeProcess:
         values = {"path": str(path), "num_frames": num_frames, "batch_clips": batch_clips, "decoder": decoder}
         is_finished = False
         try:
-            child = self._ask("clips", values, checked, ends_s)
+            child = self._ask("clips", values, {"spans": checked}, ends_s)
             while (message := child.receive(self._timeout_s, ends_s)).kind != "done":
                 is_finished = message.kind == "error"
                 _raise_error(message)
@@ -96,6 +97,37 @@ class DecodeProcess:
         finally:
             if not is_finished:
                 self.close()
+
+    def read_view(
+        self, parts: Sequence[FilePart], rule: ViewRule, *, seed: int, decoder: str = "pyav", limit_s: float = math.inf
+    ) -> View:
+        """As `henasy.video.views.read_view`.
+
+        Args:
+            limit_s: time after which the child is killed, even if it advances.
+
+        Raises:
+            VideoError: as there, or because the decoder hung, crashed or took too long.
+        """
+        ends_s = time.monotonic() + limit_s
+        values = {
+            "path": str(parts[0].path),
+            "paths": [str(part.path) for part in parts],
+            "counts": [len(part.times_s) for part in parts],
+            "rule": list(rule),
+            "seed": seed,
+            "decoder": decoder,
+        }
+        try:
+            child = self._ask("view", values, {"times_s": np.concatenate([part.times_s for part in parts])}, ends_s)
+            while (message := child.receive(self._timeout_s, ends_s)).kind == "progress":
+                pass
+        except _ChildLostError as error:
+            self.close()
+            raise VideoError(f"{parts[0].path}: {error}") from error
+        _raise_error(message)
+        frames = cast(NDArray[np.uint8], message.arrays["frames"])
+        return View(frames, cast(NDArray[np.float64], message.arrays["crop"]))
 
     @property
     def child_pid(self) -> int | None:
@@ -120,14 +152,14 @@ class DecodeProcess:
         self,
         kind: str,
         values: dict[str, object],
-        spans: NDArray[np.float64] | None = None,
+        arrays: dict[str, NDArray[np.float64]] | None = None,
         ends_s: float = math.inf,
     ) -> _Child:
         if self._child is None or not self._child.is_alive:
             self.close()
             self._child = _Child()
             self._child.receive(_START_TIMEOUT_S, ends_s)
-        self._child.send(kind, values, {} if spans is None else {"spans": spans})
+        self._child.send(kind, values, arrays or {})
         return self._child
 
 

@@ -6,13 +6,19 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
 
 from henasy.errors import HenasyError, VideoError
 from henasy.video.clips import ClipBatch, read_clips
 from henasy.video.probe import probe
+from henasy.video.views import FilePart, View, ViewRule, read_view
 from henasy.video.wire import Message, read_message, write_message
 
 _PROGRESS_INTERVAL_S = 0.25
@@ -42,6 +48,10 @@ def _serve(request: Message, send: partial[None]) -> None:
     if request.kind == "probe":
         send("info", asdict(probe(path)) | {"path": str(path)})
         return
+    if request.kind == "view":
+        view = _view(request, _Pulse(send).beat)
+        send("view", {}, {"frames": view.frames, "crop": view.crop})
+        return
     batches = read_clips(
         path,
         request.arrays["spans"],
@@ -56,6 +66,16 @@ def _serve(request: Message, send: partial[None]) -> None:
         else:
             send("refused", {"reason": item.reason}, {"rows": item.rows})
     send("done", {})
+
+
+def _view(request: Message, on_progress: Callable[[], None]) -> View:
+    values = request.values
+    paths, counts = cast(list[str], values["paths"]), cast(list[int], values["counts"])
+    times_s = np.split(cast(NDArray[np.float64], request.arrays["times_s"]), np.cumsum(counts)[:-1])
+    parts = [FilePart(Path(path), times) for path, times in zip(paths, times_s, strict=True)]
+    rule = ViewRule(*cast(list[Any], values["rule"]))
+    seed, decoder = int(str(values["seed"])), str(values["decoder"])
+    return read_view(parts, rule, seed=seed, decoder=decoder, on_progress=on_progress)
 
 
 class _Pulse:

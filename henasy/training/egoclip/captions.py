@@ -1,11 +1,13 @@
 """What a narration names: its nouns as surface words of the taxonomy, and its action as a verb phrase.
 
-Source of the nouns: HelpingHands data_loader/EgoClip_EgoMCQ_dataset.py (`extract_noun`). Theirs cuts a final "s" off every
-word before looking it up, and so never finds "glass"; here a word is looked up as it is first.
+Source of the nouns: HelpingHands data_loader/EgoClip_EgoMCQ_dataset.py (`extract_noun`). Theirs cuts a final "s" off
+every word before looking it up, and so finds neither "glass" nor "boxes"; here a word is looked up as it is, then as a
+singular.
 """
 
 import hashlib
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from henasy.text.gerund import action_phrase
@@ -37,7 +39,7 @@ def caption_nouns(text: str, noun_tags: Sequence[int], taxonomy: Taxonomy) -> li
     tokens = [token.replace(".", "").replace(",", "") for token in text.lower().split()]
     found: dict[str, Named] = {}
     taken: set[str] = set()
-    for place, (left, right) in enumerate(zip(tokens, tokens[1:], strict=False)):
+    for place, (left, right) in enumerate(pairwise(tokens)):
         word = _known(known, [f"{a} {b}" for b in _forms(right) for a in _forms(left)])
         if word is not None:
             found.setdefault(word, Named(place, word))
@@ -74,14 +76,14 @@ def _verb(text: str, verb_tags: Sequence[int], taxonomy: Taxonomy) -> str:
     group = set(taxonomy.verbs.groups[verb_tags[0]])
     tokens = text.lower().replace(".", "").replace(",", "").split()
     bases = [verb_of(token) or token for token in tokens]
-    pairs = [f"{base} {token}" for base, token in zip(bases, tokens[1:], strict=False)]
+    pairs = [f"{base} {token}" for base, token in zip(bases, tokens[1:], strict=False)]  # bases has one more
     said = next((word for word in [*pairs, *bases, *tokens] if word in group), None)
     return said or taxonomy.verbs.labels[verb_tags[0]]
 
 
 def _forms(token: str) -> list[str]:
-    """A word as it is, then as a singular."""
-    return [token, token[:-1]] if len(token) > 1 and token.endswith("s") else [token]
+    """A word as it is, then as the singulars that it may be the plural of."""
+    return [token, *(token.removesuffix(end) for end in ("s", "es") if token.endswith(end) and len(token) > len(end))]
 
 
 def _known(known: set[str], forms: list[str]) -> str | None:

@@ -1,7 +1,7 @@
 """Ego4D's taxonomy of narrated nouns and verbs: what the numbers of EgoClip's tags stand for.
 
-Two CSV files with the columns `label,group`; a tag is a row number, a group the list of surface words that it stands for.
-The published files have rows that EgoExoLearn added behind Ego4D's own 582 and 118; these are left out.
+Two CSV files with the columns `label,group`; a tag is a row number, a group the list of surface words that it stands
+for. The published files have rows that EgoExoLearn added behind Ego4D's own 582 and 118; these are left out.
 """
 
 import ast
@@ -18,7 +18,7 @@ from henasy.training.egoclip.tags import Tags
 
 EGO4D_NOUNS, EGO4D_VERBS = 582, 118
 MIN_AGREEMENT = 0.25
-"""Least share of tagged clips whose narration has a word of a tag's group; tags of another taxonomy have a few percent."""
+"""Least share of tagged clips whose narration has a word of a tag's group; by chance it is a few percent."""
 _NUM_SAMPLED = 4000
 
 
@@ -66,14 +66,14 @@ def check_tags(taxonomy: Taxonomy, table: ClipTable) -> None:
         highest = int(tags.values.max(initial=-1))
         if highest >= len(kinds.labels):
             raise AnnotationError(
-                f"{column} has the id {highest}, the taxonomy {len(kinds.labels)} rows: it is not the one of these tags, "
-                "or the columns of tags are swapped"
+                f"{column} has the id {highest}, the taxonomy {len(kinds.labels)} rows: it is not the one of these "
+                "tags, or the columns of tags are swapped"
             )
         agreement, example = _agreement(table, tags, kinds)
         if agreement < MIN_AGREEMENT:
             raise AnnotationError(
-                f"{column}: {agreement:.0%} of the narrations have a word of their tags, at least {MIN_AGREEMENT:.0%} must: "
-                f"the taxonomy is not the one of these tags, or the columns of tags are swapped; e.g. {example}"
+                f"{column}: {agreement:.0%} of the narrations have a word of their tags, at least {MIN_AGREEMENT:.0%} "
+                f"must: the taxonomy is not the one of these tags, or the columns of tags are swapped; e.g. {example}"
             )
 
 

@@ -1,0 +1,163 @@
+"""`henasy-train egoclip` and `henasy-train boxes`: the paper's training on Ego4D, and the boxes it is given."""
+
+from pathlib import Path
+
+import click
+
+from henasy.errors import HenasyError
+from henasy.training.config import PRECISIONS, TrainConfig
+from henasy.training.distributed import join_peers, own_device
+from henasy.training.egoclip.boxes import convert_boxes
+from henasy.training.egoclip.config import MOMENTS, EgoClipFiles, EgoClipRecipe
+from henasy.training.egoclip.run import PRESETS, EgoClipRun, train_egoclip
+from henasy.video.views import CROPS
+
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+_NEW = click.Path(path_type=Path, file_okay=False)
+
+
+@click.command("egoclip")
+@click.option("--annotations", type=_FILE, required=True, help="egoclip.csv.")
+@click.option(
+    "--videos", type=_FOLDER, required=True, help="Whole files, <uid>.mp4/<second>.mp4 or <uid>/<number>.mp4."
+)
+@click.option("--taxonomy", type=_FOLDER, required=True, help="Folder of narration_{noun,verb}_taxonomy.csv.")
+@click.option("--boxes", type=_FILE, help="Parquet of `henasy-train boxes`; none trains without boxes.")
+@click.option(
+    "--phrases", type=_FILE, help="Parquet of `henasy-train phrases`; none takes the taxonomy's verb and object."
+)
+@click.option("--model", type=_FOLDER, required=True, help="Dual encoder, from `henasy-model import-lavila`.")
+@click.option("--preset", type=click.Choice(list(PRESETS)), default="base", show_default=True, help="Sizes.")
+@click.option("--out", type=_NEW, required=True, help="The run's folder; the same command goes on there.")
+@click.option("--cache", type=_NEW, help="Memory-mapped copies of the annotations; OUT/cache.")
+@click.option("--epochs", default=5.0, show_default=True, help="Times that every clip is an anchor.")
+@click.option("--steps", type=click.IntRange(min=1), help="At most so many steps, to try things out.")
+@click.option("--batch-size", default=128, show_default=True, help="Anchors per step of all processes.")
+@click.option("--micro-batches", default=1, show_default=True, help="Parts of a step, to save memory.")
+@click.option("--joint-contrast", is_flag=True, help="Contrast over all parts of a step; each then goes through twice.")
+@click.option("--recompute", is_flag=True, help="Activation checkpointing.")
+@click.option("--compile", "is_compiled", is_flag=True, help="torch.compile.")
+@click.option("--precision", type=click.Choice(PRECISIONS), default="float32", show_default=True)
+@click.option("--learning-rate", default=3e-5, show_default=True, help="Fixed.")
+@click.option("--weight-decay", default=0.01, show_default=True)
+@click.option("--seed", default=0, show_default=True)
+@click.option("--crop", type=click.Choice(CROPS), default="random", show_default=True)
+@click.option("--moments", type=click.Choice(MOMENTS), default="random", show_default=True)
+@click.option("--segment", "segment_s", default=60.0, show_default=True, help="Seconds that hold a hard negative.")
+@click.option("--numbered-chunk", "chunk_s", default=600, show_default=True, help="Seconds of <uid>/<number>.mp4.")
+@click.option("--hand-word", help="Names boxes of hands by this word of the taxonomy; the paper's have no names.")
+@click.option("--box-weight", default=0.0, show_default=True, help="Of named boxes in the matching with nouns.")
+@click.option("--max-missing", default=0.01, show_default=True, help="Share of clips that may lack a file or a span.")
+@click.option("--max-refused", default=0.01, show_default=True, help="Share of clips that may not decode.")
+@click.option("--workers", default=8, show_default=True, help="Decoding processes of each training process.")
+@click.option("--ahead", default=2, show_default=True, help="Steps that are decoded ahead.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:N, or auto.")
+@click.option("--log-every", default=10, show_default=True, help="Steps.")
+@click.option("--checkpoint-every", default=1000, show_default=True, help="Steps.")
+@click.option("--keep", default=2, show_default=True, help="Newest checkpoints to keep.")
+@click.option("--tensorboard", is_flag=True, help="Log for TensorBoard too.")
+def egoclip(
+    annotations: Path,
+    videos: Path,
+    taxonomy: Path,
+    boxes: Path | None,
+    phrases: Path | None,
+    model: Path,
+    preset: str,
+    out: Path,
+    cache: Path | None,
+    epochs: float,
+    steps: int | None,
+    batch_size: int,
+    micro_batches: int,
+    joint_contrast: bool,
+    recompute: bool,
+    is_compiled: bool,
+    precision: str,
+    learning_rate: float,
+    weight_decay: float,
+    seed: int,
+    crop: str,
+    moments: str,
+    segment_s: float,
+    chunk_s: int,
+    hand_word: str | None,
+    box_weight: float,
+    max_missing: float,
+    max_refused: float,
+    workers: int,
+    ahead: int,
+    device: str,
+    log_every: int,
+    checkpoint_every: int,
+    keep: int,
+    tensorboard: bool,
+) -> None:
+    """Trains HENASY on EgoClip around the encoders of MODEL; the defaults are the paper's.
+
+    The same command goes on where it stopped. Started by torchrun, its processes share each batch.
+    """
+    try:
+        run = EgoClipRun(
+            files=EgoClipFiles(annotations, videos, taxonomy, boxes, phrases),
+            recipe=EgoClipRecipe(
+                num_epochs=epochs,
+                crop=crop,  # type: ignore[arg-type]  # the recipe checks it
+                moments=moments,  # type: ignore[arg-type]
+                segment_s=segment_s,
+                numbered_chunk_s=chunk_s,
+                hand_word=hand_word,
+                box_weight=box_weight,
+                max_missing_share=max_missing,
+                max_refused_share=max_refused,
+            ),
+            train=TrainConfig(
+                num_steps=steps or 10**9,
+                batch_size=batch_size,
+                num_micro_batches=micro_batches,
+                is_joint_contrast=joint_contrast,
+                is_recomputing=recompute,
+                is_compiled=is_compiled,
+                num_prefetched=ahead,
+                learning_rate=learning_rate,
+                min_learning_rate_ratio=1.0,
+                weight_decay=weight_decay,
+                beta2=0.999,
+                precision=precision,
+                seed=seed,
+                log_every=log_every,
+                evaluate_every=0,
+                checkpoint_every=checkpoint_every,
+                num_kept=keep,
+                has_tensorboard=tensorboard,
+            ),
+            model=model,
+            preset=preset,
+            out=out,
+            cache=cache or out / "cache",
+            num_workers=workers,
+        )
+        place = own_device(device)
+        folder = train_egoclip(run, device=place, peers=join_peers(place), report=click.echo)
+    except HenasyError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"wrote {folder}")
+
+
+@click.command("boxes")
+@click.argument("folder", type=_FOLDER)
+@click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--workers", default=4, show_default=True, help="Processes that read.")
+def boxes(folder: Path, out: Path, workers: int) -> None:
+    """Turns HelpingHands' FOLDER of <video_uid>/<chunk>.handobj.pkl into the Parquet file OUT.
+
+    Nothing that the pickles name is run: anything but dicts, lists, numbers and arrays of numbers is refused.
+    """
+    try:
+        done = convert_boxes(folder, out, num_workers=workers, report=click.echo)
+    except HenasyError as error:
+        raise click.ClickException(str(error)) from error
+    for reason in done.refused:
+        click.echo(f"left out: {reason}", err=True)
+    click.echo(f"{out}: {done.num_clips:,} clips of {done.num_files:,} files, {len(done.refused)} files left out")

@@ -1,0 +1,72 @@
+"""Clips that could not be decoded: listed in a file of the run, counted, and too many of them stop it.
+
+refused.jsonl     one line per clip: clip_idx, video_uid, start_s, end_s, reason
+"""
+
+import json
+from collections import Counter
+from pathlib import Path
+from threading import Lock
+
+from henasy.errors import TrainingError
+from henasy.training.egoclip.annotations import ClipTable
+
+_FEWEST_ASKED = 1000
+
+
+class Refusals:
+    """What a run could not decode so far, for several threads. A clip that was refused once is not tried again."""
+
+    def __init__(self, path: Path, table: ClipTable, *, max_share: float) -> None:
+        """Goes on with the list of an earlier part of the run.
+
+        Args:
+            path: the list; each process has its own.
+            table: the clips.
+            max_share: of the clips asked for, or of 1,000 while fewer were; above it the run stops.
+        """
+        self._path, self._table, self._max_share = path, table, max_share
+        lines = path.read_text().splitlines() if path.exists() else []
+        known = [json.loads(line) for line in lines if line.endswith("}")]
+        self._reasons = {int(line["row"]): str(line["reason"]) for line in known}
+        self._lock = Lock()
+        self.num_asked = self.num_refused = 0
+
+    def reason(self, row: int) -> str | None:
+        """Why a clip was refused before, None if it was not."""
+        return self._reasons.get(row)
+
+    def count_asked(self) -> None:
+        """Counts one clip that was asked for."""
+        with self._lock:
+            self.num_asked += 1
+
+    def add(self, row: int, reason: str) -> None:
+        """Lists a clip that cannot be had.
+
+        Raises:
+            TrainingError: it is one too many.
+        """
+        with self._lock:
+            self.num_refused += 1
+            if row not in self._reasons:
+                self._reasons[row] = reason
+                self._write(row, reason)
+        if self.num_refused > self._max_share * max(self.num_asked, _FEWEST_ASKED):
+            kinds = Counter(why.rsplit(": ", 1)[-1] for why in self._reasons.values()).most_common(3)
+            raise TrainingError(
+                f"{self.num_refused} of {self.num_asked} clips could not be decoded, at most {self._max_share:.1%} may "
+                f"be (max_refused_share); {self._path} lists them; most often: {dict(kinds)}"
+            )
+
+    def _write(self, row: int, reason: str) -> None:
+        line = {
+            "row": row,
+            "clip_idx": int(self._table.clip_idx[row]),
+            "video_uid": self._table.video_uids[int(self._table.video[row])],
+            "start_s": float(self._table.start_s[row]),
+            "end_s": float(self._table.end_s[row]),
+            "reason": reason,
+        }
+        with self._path.open("a") as stream:
+            stream.write(json.dumps(line) + "\n")
