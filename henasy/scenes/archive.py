@@ -18,15 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from henasy.errors import ConfigError, InputError
-from henasy.scenes.actions import VERBS
 from henasy.scenes.files import drop_unfinished, sole_writer, whole_file, write_text
-from henasy.scenes.long_script import write_long_script
-from henasy.scenes.narrate import narrate
 from henasy.scenes.processes import Report, run_each
 from henasy.scenes.renderer import Renderer, open_renderer
-from henasy.scenes.script import Script, Split, write_script
-from henasy.scenes.shapes import KINDS
-from henasy.scenes.stage import Stage
+from henasy.scenes.repertoire import DEFAULT_REPERTOIRE, REPERTOIRES, RepertoireName
+from henasy.scenes.script import Split
+from henasy.scenes.story import Repertoire, Stage, Story
 from henasy.scenes.truth import truth_path, write_truth
 
 FORMAT_VERSION = 1
@@ -35,6 +32,8 @@ _EGOCLIP_COLUMNS = (
     *("clip_start", "clip_end", "clip_text", "tag_verb", "tag_noun"),
 )
 COLUMNS = (*_EGOCLIP_COLUMNS, "noun", "verb", "hand", "verb_phrase", "colour", "object_id", "verb_label")
+PARTNER_COLUMNS = ("partner", "partner_id")
+"""Besides, where the repertoire's actions relate objects to others; empty for those that do not"""
 _REPORT_FRAMES = 10
 _MAX_SIDE_PX = 4096
 _LONG_VIDEO_S = (60.0, 1800.0)
@@ -64,10 +63,14 @@ class ArchiveConfig:
     longest_action_s: float | None = None
     """Actions of 0.5 s to this, log-uniform as far as verbs allow, with rests between and a new table now and then;
     None for actions of 1.5 to 3.4 s at one table"""
+    repertoire: RepertoireName = DEFAULT_REPERTOIRE
+    """What there is to see: objects, actions, wording and place"""
 
     def __post_init__(self) -> None:
         if self.split not in _SPLIT_CODE:
             raise ConfigError(f"split is {self.split!r}, must be one of {sorted(_SPLIT_CODE)}")
+        if self.repertoire not in REPERTOIRES:
+            raise ConfigError(f"repertoire is {self.repertoire!r}, must be one of {sorted(REPERTOIRES)}")
         if self.seed < 0 or self.num_videos < 1:
             raise ConfigError(f"seed is {self.seed} and num_videos {self.num_videos}, must be >= 0 and >= 1")
         if not 5.0 <= self.video_s <= 7200.0:
@@ -99,16 +102,14 @@ class ArchiveConfig:
         kind = "kitchen" if self.split == "train" else "kitchen-test"
         return f"{kind}-{self.seed:06d}-{number:04d}"
 
-    def script(self, number: int) -> Script:
-        """The story of one video."""
-        rng, duration_s = self._generator(number, "script"), self.num_frames / self.fps
-        if self.longest_action_s is None:
-            return write_script(rng, duration_s, self.split)
-        return write_long_script(rng, duration_s, self.split, self.longest_action_s)
+    def story(self, number: int) -> Story:
+        """What happens in one video."""
+        write = REPERTOIRES[self.repertoire].write
+        return write(self._generator(number, "script"), self.num_frames / self.fps, self.split, self.longest_action_s)
 
     def stage(self, number: int) -> Stage:
         """The scene of one video."""
-        return Stage(self.script(number), self._generator(number, "look"))
+        return self.story(number).stage(self._generator(number, "look"))
 
     def _generator(self, number: int, purpose: str) -> np.random.Generator:
         code = ("script", "look", "words").index(purpose)
@@ -149,7 +150,7 @@ def write_archive(
                 on_frames(step.num_frames)
             if on_video is not None and step.is_done:
                 on_video(step.item.uid)
-        _write_taxonomy(folder)
+        _write_taxonomy(REPERTOIRES[config.repertoire], folder)
         write_text(folder / "narrations.csv", _narrations(config))
 
 
@@ -198,6 +199,9 @@ def _claim(config: ArchiveConfig, folder: Path) -> None:
             raise ConfigError(f"{folder} holds an archive of other settings: {'; '.join(other)}")
         return
     settings = {name: value for name, value in asked.items() if value is not None}
+    if config.repertoire == DEFAULT_REPERTOIRE:
+        # Archives from before there were others name none.
+        del settings["repertoire"]
     write_text(folder / "archive.json", json.dumps({"format_version": FORMAT_VERSION, **settings}, indent=2) + "\n")
 
 
@@ -218,7 +222,7 @@ def _write_video(job: _Job, report: Report) -> None:
     config, folder = job.config, job.folder
     stage = config.stage(job.number)
     with whole_file(video_path(folder, job.uid)) as unfinished:
-        with open_renderer(config.width_px, config.height_px) as renderer:
+        with open_renderer(config.width_px, config.height_px, stage.fov_deg) as renderer:
             stage.load(renderer)
             times_s, ids = _encode(config, stage, renderer, unfinished, report)
         write_truth(folder, job.uid, times_s, ids, stage.instances)
@@ -271,32 +275,34 @@ def planar_yuv(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _narrations(config: ArchiveConfig) -> str:
-    noun_rows = {kind.noun: row for row, kind in enumerate(KINDS)}
-    verb_rows = {verb.label: row for row, verb in enumerate(VERBS)}
+    repertoire = REPERTOIRES[config.repertoire]
+    noun_rows = {noun.label: row for row, noun in enumerate(repertoire.nouns)}
+    verb_rows = {verb.label: row for row, verb in enumerate(repertoire.verbs)}
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow(COLUMNS + (PARTNER_COLUMNS if repertoire.has_partners else ()))
     clip = 0
     for number in range(config.num_videos):
-        script, rng = config.script(number), config._generator(number, "words")
-        for row, event in enumerate(script.events):
-            thing = script.things[event.thing]
-            said = narrate(rng, event, thing)
-            tags = [noun_rows[noun] for noun in said.nouns]
-            middle = round((event.start_s + event.end_s) / 2, 3)
-            egoclip = [clip, config.video_uid(number), script.duration_s, "narration_pass_1", row, middle]
-            egoclip += [event.start_s, event.end_s, said.text, [verb_rows[event.verb]], tags]
-            own = [thing.kind.noun, said.verb, event.side, said.verb_phrase, thing.colour, event.thing + 1, event.verb]
-            writer.writerow(egoclip + own)
+        duration_s = config.num_frames / config.fps
+        for row, told in enumerate(config.story(number).tell(config._generator(number, "words"))):
+            tags = [noun_rows[noun] for noun in told.nouns]
+            middle = round((told.start_s + told.end_s) / 2, 3)
+            line: list[object] = [clip, config.video_uid(number), duration_s, "narration_pass_1", row, middle]
+            line += [told.start_s, told.end_s, told.text, [verb_rows[told.verb_label]], tags]
+            line += [told.nouns[0], told.verb, told.side, told.verb_phrase, told.colour, told.object_id]
+            line += [told.verb_label]
+            if repertoire.has_partners:
+                line += ["", ""] if told.partner_id is None else [told.nouns[1], told.partner_id]
+            writer.writerow(line)
             clip += 1
     return text.getvalue()
 
 
-def _write_taxonomy(folder: Path) -> None:
-    nouns = [(kind.noun, kind.words) for kind in KINDS] + [
+def _write_taxonomy(repertoire: Repertoire, folder: Path) -> None:
+    nouns = [tuple(noun) for noun in repertoire.nouns] + [
         (f"{side} hand", (f"{side} hand",)) for side in ("left", "right")
     ]
-    verbs = [(verb.label, verb.words) for verb in VERBS]
+    verbs = [tuple(verb) for verb in repertoire.verbs]
     for name, rows in (("noun", nouns), ("verb", verbs)):
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")

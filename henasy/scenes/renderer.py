@@ -184,6 +184,8 @@ class Renderer:
             if part.texture != "plain":
                 child.setTexture(textures[part.texture])
         node.setTwoSided(body.is_two_sided)
+        if not body.is_lit:
+            node.setLightOff()
         if body.opacity < 1.0:
             node.setTransparency(TransparencyAttrib.MAlpha)
             node.setLightOff()
@@ -201,12 +203,14 @@ class Body(NamedTuple):
     opacity: float = 1.0
     """Below 1 a shadow: blended, unlit, absent from the instance map"""
     is_two_sided: bool = False
+    is_lit: bool = True
+    """False for what shines by itself"""
 
 
 @contextlib.contextmanager
-def open_renderer(width_px: int, height_px: int) -> Iterator[Renderer]:
+def open_renderer(width_px: int, height_px: int, fov_deg: float = 61.0) -> Iterator[Renderer]:
     """A renderer that is closed at the end of the block."""
-    renderer = Renderer(width_px, height_px)
+    renderer = Renderer(width_px, height_px, fov_deg)
     try:
         yield renderer
     finally:

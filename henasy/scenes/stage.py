@@ -35,6 +35,8 @@ class Instance(NamedTuple):
 class Stage:
     """One video's bodies and their poses as a function of time."""
 
+    fov_deg = 61.0
+
     def __init__(self, script: Script, rng: np.random.Generator) -> None:
         self._script = script
         self._room: Room = draw_room(rng)

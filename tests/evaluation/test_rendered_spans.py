@@ -127,7 +127,7 @@ def test_queries_of_a_video_are_never_the_same() -> None:
 
 
 def read_actions_of(config: ArchiveConfig) -> list[Action]:
-    script = config.script(0)
+    script = config.story(0).script
     actions = []
     for event in script.events:
         thing = script.things[event.thing]

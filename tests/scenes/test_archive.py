@@ -125,7 +125,7 @@ def test_training_scripts_never_show_held_out_combinations_and_test_scripts_do()
     for split in ("train", "test"):
         config = ArchiveConfig(seed=11, num_videos=12, video_s=120, split=split)  # type: ignore[arg-type]
         for number in range(config.num_videos):
-            script = config.script(number)
+            script = config.story(number).script
             for event in script.events:
                 thing = script.things[event.thing]
                 seen[split] += is_held_out_action(thing.kind.noun, event.verb)

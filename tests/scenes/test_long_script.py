@@ -17,7 +17,7 @@ LONG = ArchiveConfig(seed=5, num_videos=3, video_s=600.0, fps=8, split="test", l
 
 @pytest.fixture(scope="module")
 def scripts() -> list[Script]:
-    return [LONG.script(number) for number in range(LONG.num_videos)]
+    return [LONG.story(number).script for number in range(LONG.num_videos)]
 
 
 def test_actions_take_half_a_second_to_a_minute_evenly_in_the_logarithm(scripts: list[Script]) -> None:
@@ -62,7 +62,7 @@ def test_nothing_is_held_when_a_table_goes_and_most_questions_have_one_answer(sc
 
 
 def test_only_things_of_the_present_table_are_posed() -> None:
-    script, stage = LONG.script(0), LONG.stage(0)
+    script, stage = LONG.story(0).script, LONG.stage(0)
     for table in script.tables:
         posed = {name for name in stage.poses(table.start_s + 0.1) if name.startswith("thing")}
         assert posed == {f"thing{row}" for row in table.things}
@@ -70,7 +70,7 @@ def test_only_things_of_the_present_table_are_posed() -> None:
 
 
 def test_a_long_stir_reaches_quickly_and_keeps_stirring() -> None:
-    script, stage = LONG.script(0), LONG.stage(0)
+    script, stage = LONG.story(0).script, LONG.stage(0)
     event = max(script.events, key=lambda event: event.end_s - event.start_s)
     assert event.end_s - event.start_s > 20
     name = f"{event.side} closed"
@@ -82,7 +82,7 @@ def test_a_long_stir_reaches_quickly_and_keeps_stirring() -> None:
 def test_long_training_stories_never_show_held_out_combinations() -> None:
     config = ArchiveConfig(seed=5, num_videos=2, video_s=600.0, longest_action_s=60.0)
     for number in range(config.num_videos):
-        script = config.script(number)
+        script = config.story(number).script
         assert not any(is_held_out_action(script.things[event.thing].kind.noun, event.verb) for event in script.events)
 
 
@@ -91,7 +91,7 @@ def test_stories_and_poses_of_short_actions_are_what_they_were() -> None:
     digest = hashlib.sha256()
     for split in ("train", "test"):
         config = ArchiveConfig(seed=7001, num_videos=1, video_s=120.0, fps=8, split=split)
-        for event in config.script(0).events:
+        for event in config.story(0).script.events:
             digest.update(f"{event.start_s} {event.end_s} {event.verb} {event.thing} {event.side}\n".encode())
     assert digest.hexdigest() == "5d8d37ca20e15f93bb180fe44298de946d940be3f9aeab994ef3dbb24af3d641"
     stage, poses = ArchiveConfig(seed=7001, num_videos=1, video_s=120.0, fps=8, split="test").stage(0), hashlib.sha256()
