@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from henasy.errors import ConfigError
 from henasy.scenes.combinations import COLOURS
+from henasy.scenes.household.combinations import COLOURS as HOUSEHOLD_COLOURS
 from henasy.text.tokenizer import Tokenizer
 from henasy.training.clip_cache import NUM_BOXES
 from henasy.training.config import TrainConfig
 from henasy.training.share import WHOLE, Share
 
 NEIGHBOUR_S = 60.0
-COLOUR_WORDS = frozenset(COLOURS)
+COLOUR_WORDS = frozenset(COLOURS) | frozenset(HOUSEHOLD_COLOURS)
 
 
 class TrainBatch(NamedTuple):
