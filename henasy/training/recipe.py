@@ -5,7 +5,7 @@ clips    the same on four frames: what is done with them; images and clips stand
 henasy   the paper's training: local encoder and decoder on the frozen dual encoder
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from henasy.checkpoint.folder import Checkpoint
+from henasy.checkpoint.folder import Checkpoint, save_checkpoint
 from henasy.checkpoint.training_note import TrainingNote
 from henasy.losses.total import LossWeights
 from henasy.model.build import build_dual, build_henasy
@@ -21,10 +21,13 @@ from henasy.model.config import HenasyConfig, tiny
 from henasy.model.dual import DualEncoder
 from henasy.model.henasy import Henasy
 from henasy.text.tokenizer import Tokenizer, train_tokenizer
+from henasy.training.checkpoints import FOLDER, Checkpoints
 from henasy.training.clip_cache import build_clip_cache
 from henasy.training.config import TrainConfig
 from henasy.training.data import CacheBatches, ClipCache, TrainBatch, bare
+from henasy.training.distributed import ALONE, Peers
 from henasy.training.objectives import DualObjective, HenasyObjective, Words
+from henasy.training.share import WHOLE, Share
 from henasy.training.trainer import Trainer
 from henasy.training.validation import Validation
 from henasy.video.preprocess import PreprocessSpec
@@ -93,6 +96,18 @@ class TinyRecipe:
     """Clips of the validation archive that the evaluations during training use."""
 
 
+class Team(NamedTuple):
+    """Who trains, and how the checkpoint folders of a run are scored."""
+
+    peers: Peers = ALONE
+    """The processes that share each batch."""
+    score_folder: Callable[[Path], Mapping[str, float]] | None = None
+    """Scores a checkpoint folder, beside the evaluation on the validation clips."""
+
+
+BY_ONESELF = Team()
+
+
 class Prepared(NamedTuple):
     """What all stages share."""
 
@@ -119,7 +134,15 @@ def tiny_config(vocab_size: int) -> HenasyConfig:
     return tiny(vocab_size=vocab_size)
 
 
-def train_dual(data: Prepared, run: Path, recipe: TinyRecipe, *, device: torch.device, report: Report) -> DualEncoder:
+def train_dual(
+    data: Prepared,
+    run: Path,
+    recipe: TinyRecipe,
+    *,
+    device: torch.device,
+    report: Report,
+    team: Team = BY_ONESELF,
+) -> DualEncoder:
     """The first two stages; goes on where an earlier call stopped."""
     config = tiny_config(data.tokenizer.vocab_size).dual
     torch.manual_seed(recipe.images.seed)
@@ -132,15 +155,22 @@ def train_dual(data: Prepared, run: Path, recipe: TinyRecipe, *, device: torch.d
             temperature=recipe.temperature,
             word_weight=recipe.word_weight,
             keep_patches=stage.keep_patches,
+            peers=team.peers,
         )
-        _run_stage(
-            model, objective, data, stage, recipe, run / name, num_frames=num_frames, device=device, report=report
-        )
+        place = _Place(run / name, num_frames, device, report, team)
+        _run_stage(model, objective, data, stage, recipe, place)
     return model
 
 
 def train_henasy(
-    data: Prepared, dual: DualEncoder, run: Path, recipe: TinyRecipe, *, device: torch.device, report: Report
+    data: Prepared,
+    dual: DualEncoder,
+    run: Path,
+    recipe: TinyRecipe,
+    *,
+    device: torch.device,
+    report: Report,
+    team: Team = BY_ONESELF,
 ) -> Henasy:
     """The third stage on a trained dual encoder; goes on where an earlier call stopped."""
     config = tiny_config(data.tokenizer.vocab_size)
@@ -153,11 +183,10 @@ def train_henasy(
         weights=recipe.loss_weights,
         box_weight=recipe.box_weight,
         synonym_cosine=None,  # every word of the archive's taxonomy is a kind of its own
+        peers=team.peers,
     )
-    stage, num_frames = recipe.henasy, config.dual.vision.num_frames
-    _run_stage(
-        model, objective, data, stage, recipe, run / "henasy", num_frames=num_frames, device=device, report=report
-    )
+    place = _Place(run / "henasy", config.dual.vision.num_frames, device, report, team)
+    _run_stage(model, objective, data, recipe.henasy, recipe, place)
     return model
 
 
@@ -173,19 +202,26 @@ def tiny_checkpoint(model: DualEncoder | Henasy, data: Prepared, recipe: TinyRec
     return Checkpoint(model=model.eval(), spec=spec, tokenizer=data.tokenizer, training=note)
 
 
+class _Place(NamedTuple):
+    """Where a stage is trained, and by whom."""
+
+    folder: Path
+    num_frames: int
+    device: torch.device
+    report: Report
+    team: Team
+
+
 def _run_stage(
     model: DualEncoder | Henasy,
     objective: DualObjective | HenasyObjective,
     data: Prepared,
     config: TrainConfig,
     recipe: TinyRecipe,
-    folder: Path,
-    *,
-    num_frames: int,
-    device: torch.device,
-    report: Report,
+    place: _Place,
 ) -> None:
-    source = _batches(data.cache, data.tokenizer, config, num_frames)
+    peers, num_frames = place.team.peers, place.num_frames
+    source = _batches(data.cache, data.tokenizer, config, num_frames, peers.share)
     held_out = replace(config, batch_size=1, num_micro_batches=1)
     validation = Validation(
         _batches(data.validation, data.tokenizer, held_out, num_frames),
@@ -195,17 +231,23 @@ def _run_stage(
 
     def evaluate() -> dict[str, float]:
         model.eval()
-        return validation.scores(_video_embedder(model), model.encode_text, device=device)
+        return validation.scores(_video_embedder(model), model.encode_text, device=place.device)
 
     Trainer[TrainBatch](
         config,
         model=model,
         objective=objective,
         source=source,
-        folder=folder,
-        device=device,
+        folder=place.folder,
+        device=place.device,
         evaluate=evaluate,
-        report=report,
+        checkpoints=Checkpoints(
+            place.folder / FOLDER,
+            lambda folder: save_checkpoint(folder, tiny_checkpoint(model, data, recipe)),
+            evaluate=place.team.score_folder,
+        ),
+        peers=peers,
+        report=place.report,
     ).run()
     model.eval()
 
@@ -216,9 +258,19 @@ def _video_embedder(model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
     return lambda frames: model(frames).video
 
 
-def _batches(cache: ClipCache, tokenizer: Tokenizer, config: TrainConfig, num_frames: int) -> CacheBatches:
-    image_px = tiny().dual.vision.image_px
-    return CacheBatches(cache, tokenizer, config, image_px=image_px, num_frames=num_frames, mean=MEAN, std=STD)
+def _batches(
+    cache: ClipCache, tokenizer: Tokenizer, config: TrainConfig, num_frames: int, share: Share = WHOLE
+) -> CacheBatches:
+    return CacheBatches(
+        cache,
+        tokenizer,
+        config,
+        image_px=tiny().dual.vision.image_px,
+        num_frames=num_frames,
+        mean=MEAN,
+        std=STD,
+        share=share,
+    )
 
 
 def _words(data: Prepared, words: list[str], device: torch.device) -> Words:
