@@ -2,16 +2,28 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 import torch
 
 from henasy.checkpoint.folder import save_checkpoint
 from henasy.commands.train_egoclip import boxes, egoclip
+from henasy.commands.train_evaluations import evaluation_options, folder_scores
 from henasy.errors import HenasyError
 from henasy.scenes.archive import ArchiveConfig, write_archive
+from henasy.training.distributed import join_peers, own_device
 from henasy.training.log import plot_log
-from henasy.training.recipe import TinyRecipe, prepare, tiny_checkpoint, train_dual, train_henasy
+from henasy.training.recipe import (
+    Prepared,
+    Team,
+    TinyRecipe,
+    prepare,
+    tiny_checkpoint,
+    train_dual,
+    train_henasy,
+    with_extras,
+)
 
 TRAIN_ARCHIVE = ArchiveConfig(seed=1000, num_videos=184, video_s=120.0, width_px=228, height_px=128, fps=8)
 VALIDATION_ARCHIVE = replace(TRAIN_ARCHIVE, seed=3000, num_videos=15, split="test")
@@ -29,15 +41,32 @@ def main() -> None:
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:N, or auto.")
 @click.option("--workers", default=2, show_default=True, help="Processes that render and decode.")
 @click.option("--threads", default=0, show_default=True, help="CPU threads of the training itself; 0 takes all.")
-def tiny(run: Path, archives: Path | None, device: str, workers: int, threads: int) -> None:
+@click.option("--tensorboard", "has_tensorboard", is_flag=True, help="Log for TensorBoard too.")
+@evaluation_options
+def tiny(
+    run: Path,
+    archives: Path | None,
+    device: str,
+    workers: int,
+    threads: int,
+    has_tensorboard: bool,
+    evaluate: tuple[str, ...],
+    evaluate_every: int | None,
+    best: str,
+) -> None:
     """Trains henasy-tiny in RUN: renders, caches, trains three stages, writes checkpoint-dual and checkpoint-henasy.
 
-    The same command goes on where it stopped.
+    The same command goes on where it stopped. Started as one of several processes it shares each batch with them.
     """
     if threads:
         torch.set_num_threads(threads)
+    extras: dict[str, Any] = {"has_tensorboard": has_tensorboard, "best_metric": best}
+    if evaluate_every is not None:
+        extras["evaluate_every"] = evaluate_every
     try:
-        _train_tiny(run, archives or run / "archives", _device(device), workers)
+        place = own_device(device)
+        team = Team(join_peers(place), folder_scores(evaluate, place))
+        _train_tiny(run, archives or run / "archives", place, workers, with_extras(TinyRecipe(), **extras), team)
     except HenasyError as error:
         raise click.ClickException(str(error)) from error
 
@@ -53,28 +82,29 @@ def plot(run: Path, picture: Path) -> None:
     plot_log(log, picture)
 
 
-def _train_tiny(run: Path, archives: Path, device: torch.device, workers: int) -> None:
-    for name, config in (("train", TRAIN_ARCHIVE), ("val", VALIDATION_ARCHIVE)):
-        if not (archives / name / "narrations.csv").exists():
-            click.echo(f"rendering {archives / name}: {config.num_videos} videos")
-            write_archive(config, archives / name, workers)
-    recipe = TinyRecipe()
-    data = prepare(archives / "train", archives / "val", run, recipe, num_workers=workers)
-    click.echo(f"{len(data.cache)} clips to train on, {len(data.validation)} to validate on")
-    dual = train_dual(data, run, recipe, device=device, report=click.echo)
-    save_checkpoint(run / "checkpoint-dual", tiny_checkpoint(dual, data, recipe))
-    model = train_henasy(data, dual, run, recipe, device=device, report=click.echo)
-    save_checkpoint(run / "checkpoint-henasy", tiny_checkpoint(model, data, recipe), dtype=torch.float16)
-    click.echo(f"wrote {run / 'checkpoint-dual'} and {run / 'checkpoint-henasy'}")
+def _train_tiny(run: Path, archives: Path, device: torch.device, workers: int, recipe: TinyRecipe, team: Team) -> None:
+    peers = team.peers
+    say = click.echo if peers.is_main else _say_nothing
+
+    def render_and_prepare() -> Prepared:
+        for name, config in (("train", TRAIN_ARCHIVE), ("val", VALIDATION_ARCHIVE)):
+            if not (archives / name / "narrations.csv").exists():
+                say(f"rendering {archives / name}: {config.num_videos} videos")
+                write_archive(config, archives / name, workers)
+        return prepare(archives / "train", archives / "val", run, recipe, num_workers=workers)
+
+    data = peers.main_first(render_and_prepare)
+    say(f"{len(data.cache)} clips to train on, {len(data.validation)} to validate on")
+    dual = train_dual(data, run, recipe, device=device, report=say, team=team)
+    peers.on_main(lambda: save_checkpoint(run / "checkpoint-dual", tiny_checkpoint(dual, data, recipe)))
+    model = train_henasy(data, dual, run, recipe, device=device, report=say, team=team)
+    trained = tiny_checkpoint(model, data, recipe)
+    peers.on_main(lambda: save_checkpoint(run / "checkpoint-henasy", trained, dtype=torch.float16))
+    say(f"wrote {run / 'checkpoint-dual'} and {run / 'checkpoint-henasy'}")
 
 
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.device(name)
-    except RuntimeError as error:
-        raise click.BadParameter(f"{name!r}; allowed: cpu, cuda, cuda:N, auto", param_hint="--device") from error
+def _say_nothing(line: str) -> None:
+    pass
 
 
 main.add_command(egoclip)

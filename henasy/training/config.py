@@ -7,7 +7,16 @@ from typing import Any, Self
 from henasy.errors import ConfigError
 
 PRECISIONS = ("float32", "bfloat16", "float16")
-FREE = ("is_recomputing", "num_prefetched", "num_kept", "best_metric", "has_tensorboard")
+FREE = (
+    "is_recomputing",
+    "num_prefetched",
+    "log_every",
+    "evaluate_every",
+    "checkpoint_every",
+    "num_kept",
+    "best_metric",
+    "has_tensorboard",
+)
 """Settings that leave the weights as they are, so that a run may go on with others."""
 
 

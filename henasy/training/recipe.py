@@ -8,7 +8,7 @@ henasy   the paper's training: local encoder and decoder on the frozen dual enco
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -94,6 +94,12 @@ class TinyRecipe:
     """Most rows that the tokenizer may have."""
     num_validation_clips: int = 400
     """Clips of the validation archive that the evaluations during training use."""
+
+
+def with_extras(recipe: TinyRecipe, **changes: Any) -> TinyRecipe:
+    """The recipe with settings changed in every stage."""
+    stages = {name: replace(getattr(recipe, name), **changes) for name in ("images", "clips", "henasy")}
+    return replace(recipe, **stages)
 
 
 class Team(NamedTuple):
