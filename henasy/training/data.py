@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from henasy.errors import ConfigError
 from henasy.scenes.combinations import COLOURS
 from henasy.scenes.household.combinations import COLOURS as HOUSEHOLD_COLOURS
-from henasy.text.tokenizer import Tokenizer
+from henasy.text.stored import AnyTokenizer
 from henasy.training.clip_cache import NUM_BOXES
 from henasy.training.config import TrainConfig
 from henasy.training.share import WHOLE, Share
@@ -96,7 +96,7 @@ class CacheBatches:
     def __init__(
         self,
         cache: ClipCache,
-        tokenizer: Tokenizer,
+        tokenizer: AnyTokenizer,
         config: TrainConfig,
         *,
         image_px: int,

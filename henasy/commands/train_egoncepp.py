@@ -1,0 +1,155 @@
+"""`henasy-train egoncepp`: teaches a checkpoint to tell captions apart that differ in one word."""
+
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import click
+import torch
+
+from henasy.checkpoint.folder import Checkpoint, read_checkpoint
+from henasy.checkpoint.locate import locate_checkpoint
+from henasy.errors import ConfigError, HenasyError
+from henasy.losses.egoncepp import TEMPERATURE
+from henasy.model.adapters import TOWERS, AdapterConfig
+from henasy.training.config import PRECISIONS, TrainConfig
+from henasy.training.continued import ContinuedRecipe, continue_training
+from henasy.training.continued_sources import Clips, EgoClipFolders, archive_clips, egoclip_clips
+from henasy.training.egoncepp import SwapConfig
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_CHECKPOINTS = 10
+
+
+@click.command()
+@click.argument("checkpoint")
+@click.option("--out", "run", type=_FOLDER, required=True, help="Folder of the run; the same command goes on there.")
+@click.option("--archive", type=_FOLDER, help="Rendered archive to train on.")
+@click.option("--cache", type=_FOLDER, help="Where its decoded clips, or EgoClip's columns, are kept; RUN/cache.")
+@click.option("--annotations", type=_FILE, help="egoclip.csv to train on, in place of --archive.")
+@click.option("--videos", type=_FOLDER, help="Folder of its videos.")
+@click.option("--taxonomy", type=_FOLDER, help="Folder of its noun and verb taxonomy.")
+@click.option("--steps", default=400, show_default=True, help="Optimiser steps.")
+@click.option("--batch-size", default=16, show_default=True, help="Anchors per step; each brings a clip from nearby.")
+@click.option("--learning-rate", default=3e-5, show_default=True, help="Peak; EgoNCE++'s own.")
+@click.option("--rank", default=16, show_default=True, help="Rank of the adapters.")
+@click.option("--towers", type=click.Choice(TOWERS), default="both", show_default=True, help="What is adapted.")
+@click.option("--verb-swaps", default=5, show_default=True, help="Captions with another verb per clip.")
+@click.option("--noun-swaps", default=5, show_default=True, help="Captions with another noun per clip.")
+@click.option("--temperature", default=TEMPERATURE, show_default=True, help="Of the contrast.")
+@click.option("--precision", type=click.Choice(PRECISIONS), default="bfloat16", show_default=True)
+@click.option("--seed", default=0, show_default=True, help="Fixes batches, swaps and the adapters' start.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:N, or auto.")
+@click.option("--workers", default=2, show_default=True, help="Processes that decode.")
+@click.option("--threads", default=0, show_default=True, help="CPU threads of the training itself; 0 takes all.")
+def egoncepp(
+    checkpoint: str,
+    run: Path,
+    archive: Path | None,
+    cache: Path | None,
+    annotations: Path | None,
+    videos: Path | None,
+    taxonomy: Path | None,
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+    rank: int,
+    towers: str,
+    verb_swaps: int,
+    noun_swaps: int,
+    temperature: float,
+    precision: str,
+    seed: int,
+    device: str,
+    workers: int,
+    threads: int,
+) -> None:
+    """Trains low-rank adapters around CHECKPOINT with EgoNCE++ and merges them into RUN/checkpoint.
+
+    CHECKPOINT is a folder, a hub id or henasy-tiny. The clips are those of a rendered --archive, or EgoClip's:
+    --annotations, --videos and --taxonomy.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    try:
+        recipe = ContinuedRecipe(
+            train=TrainConfig(
+                num_steps=steps,
+                batch_size=batch_size,
+                learning_rate=learning_rate,
+                num_warmup_steps=steps // 10,
+                min_learning_rate_ratio=0.02,
+                precision=precision,
+                recolour=0.0 if archive is None else 0.3,  # as henasy-tiny's third stage
+                seed=seed,
+                checkpoint_every=max(1, steps // _CHECKPOINTS),
+            ),
+            adapters=AdapterConfig(rank=rank, alpha=rank, towers=towers),
+            swaps=SwapConfig(num_verb_swaps=verb_swaps, num_noun_swaps=noun_swaps),
+            temperature=temperature,
+        )
+        target, folder = chosen_device(device), locate_checkpoint(checkpoint)
+        egoclip = _egoclip(annotations, videos, taxonomy, cache or run / "cache", is_archive_given=archive is not None)
+        opened = _open(read_checkpoint(folder), recipe.train, archive or egoclip, run, cache, workers)
+        with opened as clips:
+            merged = continue_training(
+                folder,
+                run,
+                recipe,
+                source=clips.source,
+                captions=clips.captions,
+                swaps=clips.swaps,
+                trained_on=clips.trained_on,
+                device=target,
+                report=click.echo,
+            )
+    except HenasyError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"wrote {merged}: henasy-index build VIDEOS --model {merged}")
+
+
+def chosen_device(name: str) -> torch.device:
+    """The device of an option; `auto` takes a GPU where there is one.
+
+    Raises:
+        ConfigError: torch knows no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"--device is {name!r}; allowed: cpu, cuda, cuda:N, auto") from error
+
+
+def _egoclip(
+    annotations: Path | None, videos: Path | None, taxonomy: Path | None, cache: Path, *, is_archive_given: bool
+) -> EgoClipFolders | None:
+    given = [name for name, value in _named(annotations, videos, taxonomy) if value is not None]
+    if is_archive_given and given:
+        raise ConfigError(f"--archive cannot be used together with {', '.join(given)}")
+    if is_archive_given:
+        return None
+    if annotations is None or videos is None or taxonomy is None:
+        missing = [name for name, value in _named(annotations, videos, taxonomy) if value is None]
+        raise ConfigError(f"{', '.join(missing)} missing: give --archive, or --annotations, --videos and --taxonomy")
+    return EgoClipFolders(annotations=annotations, videos=videos, taxonomy=taxonomy, cache=cache)
+
+
+def _named(annotations: Path | None, videos: Path | None, taxonomy: Path | None) -> list[tuple[str, Path | None]]:
+    return [("--annotations", annotations), ("--videos", videos), ("--taxonomy", taxonomy)]
+
+
+def _open(
+    checkpoint: Checkpoint,
+    config: TrainConfig,
+    data: Path | EgoClipFolders | None,
+    run: Path,
+    cache: Path | None,
+    workers: int,
+) -> AbstractContextManager[Clips]:
+    assert data is not None
+    if isinstance(data, EgoClipFolders):
+        return egoclip_clips(data, run, checkpoint, config, num_workers=workers, report=click.echo)
+    folder = cache or run / "cache"
+    return nullcontext(archive_clips(data, folder, checkpoint, config, num_workers=workers, report=click.echo))

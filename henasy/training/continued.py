@@ -1,0 +1,153 @@
+"""Continued training of a checkpoint with EgoNCE++: adapters around its towers, merged at the end.
+
+RUN/run.json            settings and the space of the checkpoint that was given; another run does not go on here
+RUN/log.jsonl, step-*   as every training
+RUN/checkpoints/step-*  merged, each loads wherever a checkpoint is asked for
+RUN/adapters            the adapters alone
+RUN/checkpoint          the checkpoint with the adapters merged into its weights
+"""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from henasy.checkpoint.adapter_folder import save_adapters
+from henasy.checkpoint.folder import Checkpoint, read_checkpoint, save_checkpoint
+from henasy.checkpoint.space import space_id
+from henasy.errors import ConfigError
+from henasy.losses.egoncepp import TEMPERATURE
+from henasy.model.adapters import AdapterConfig, Adapters
+from henasy.text.word_swaps import WordSwaps
+from henasy.training.checkpoints import FOLDER, Checkpoints
+from henasy.training.config import TrainConfig
+from henasy.training.data import TrainBatch
+from henasy.training.egoncepp import Captions, EgoNcePlusPlusObjective, SwapBatch, SwapBatches, SwapConfig
+from henasy.training.trainer import BatchSource, Trainer
+
+ADAPTERS, CHECKPOINT, RUN_FILE = "adapters", "checkpoint", "run.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContinuedRecipe:
+    """Settings of continued training; stored in its folder, and a resumed run must have the same."""
+
+    train: TrainConfig
+    """Steps, batch and learning rate."""
+    adapters: AdapterConfig = field(default_factory=AdapterConfig)
+    """What is trained."""
+    swaps: SwapConfig = field(default_factory=SwapConfig)
+    """What clips are told apart from."""
+    temperature: float = TEMPERATURE
+    """Of the contrast."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.temperature < float("inf"):
+            raise ConfigError(f"temperature is {self.temperature}; allowed: a number above 0")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as stored in the run's folder."""
+        return asdict(self)
+
+
+def continue_training(
+    folder: Path,
+    run: Path,
+    recipe: ContinuedRecipe,
+    *,
+    source: BatchSource[TrainBatch],
+    captions: Captions,
+    swaps: WordSwaps,
+    trained_on: str,
+    device: torch.device,
+    report: Callable[[str], None] = print,
+) -> Path:
+    """Trains adapters around a checkpoint, going on where an earlier call stopped; the folder of the merged checkpoint.
+
+    Args:
+        folder: the checkpoint.
+        run: where everything is written.
+        recipe: settings.
+        source: batches of clips.
+        captions: of the source's clips.
+        swaps: makes the captions that clips are told apart from.
+        trained_on: what the clips are, for the training note.
+        device: where it computes.
+        report: is given a line now and then.
+
+    Raises:
+        ConfigError: the checkpoint cannot read text, peft is missing, or the run was begun with other settings.
+        TrainingError: a loss or a gradient is not finite; nothing of that step was applied.
+    """
+    base = read_checkpoint(folder)
+    if base.tokenizer is None:
+        raise ConfigError(f"{folder} has no tokenizer, so it cannot read captions")
+    base_space = space_id(base)
+    claim_run(run, recipe, base_space)
+    adapters = Adapters(base.model.to(device), recipe.adapters, seed=recipe.train.seed)
+    batches = SwapBatches(source, captions, swaps, base.tokenizer, recipe.swaps, seed=recipe.train.seed)
+
+    def write(path: Path) -> None:
+        save_checkpoint(path, merged_checkpoint(folder, adapters, recipe, trained_on))
+
+    Trainer[SwapBatch](
+        recipe.train,
+        model=adapters,
+        objective=EgoNcePlusPlusObjective(adapters.model, temperature=recipe.temperature),
+        source=batches,
+        folder=run,
+        device=device,
+        checkpoints=Checkpoints(run / FOLDER, write),
+        report=report,
+    ).run()
+    save_adapters(run / ADAPTERS, adapters, base_space)
+    write(run / CHECKPOINT)
+    return run / CHECKPOINT
+
+
+def merged_checkpoint(folder: Path, adapters: Adapters, recipe: ContinuedRecipe, trained_on: str) -> Checkpoint:
+    """The checkpoint of a folder with adapters merged into it; they may go on being trained.
+
+    Args:
+        folder: the checkpoint that the adapters were put around.
+        adapters: as they are now.
+        recipe: what they were trained with, for the training note.
+        trained_on: on what, for the training note.
+    """
+    base = read_checkpoint(folder)
+    details = {**base.training.details, "egoncepp": {"base space": space_id(base), **recipe.to_dict()}}
+    note = replace(
+        base.training,
+        summary=f"{base.training.summary.rstrip('.')}. Then trained with EgoNCE++ on {trained_on}.",
+        details=details,
+    )
+    fresh = Adapters(base.model, adapters.config)
+    fresh.fill({name: value.cpu() for name, value in adapters.tensors().items()})
+    return replace(base, model=fresh.merge(), training=note)
+
+
+def claim_run(run: Path, recipe: ContinuedRecipe, base_space: str) -> None:
+    """Writes what a run is, or passes when it is just that already.
+
+    Raises:
+        ConfigError: it was begun with other settings or another checkpoint.
+    """
+    about: dict[str, Any] = {"base_space_id": base_space, **recipe.to_dict()}
+    path = run / RUN_FILE
+    if path.exists():
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        changed = {name: (stored.get(name), about[name]) for name in about if stored.get(name) != about[name]}
+        if changed:
+            raise ConfigError(f"{run} holds a run with other settings (stored, asked): {changed}")
+        return
+    run.mkdir(parents=True, exist_ok=True)
+    temporary = run / f".{RUN_FILE}.{os.getpid()}"
+    with temporary.open("w", encoding="utf-8") as stream:
+        json.dump(about, stream, indent=2)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(temporary, path)

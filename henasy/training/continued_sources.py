@@ -1,0 +1,136 @@
+"""What continued training runs on: a rendered archive's narrated clips, or EgoClip as it lies on disk."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from henasy.checkpoint.folder import Checkpoint, dual_config
+from henasy.errors import ConfigError, NotFoundError
+from henasy.text.stored import AnyTokenizer
+from henasy.text.word_swaps import WordSwaps
+from henasy.training.clip_cache import build_clip_cache
+from henasy.training.config import TrainConfig
+from henasy.training.data import CacheBatches, ClipCache, TrainBatch
+from henasy.training.egoclip.clips import open_egoclip
+from henasy.training.egoclip.config import EgoClipFiles, EgoClipRecipe
+from henasy.training.egoclip.refusals import Refusals
+from henasy.training.egoclip.source import EgoClipBatches, Sampling
+from henasy.training.egoclip.taxonomy import Taxonomy, read_taxonomy
+from henasy.training.egoncepp import CacheCaptions, Captions, EgoClipCaptions
+from henasy.training.trainer import BatchSource
+from henasy.video.preprocess import PreprocessSpec
+from henasy.video.view_pool import ViewPool
+from henasy.video.views import ViewRule
+
+Report = Callable[[str], None]
+_CROP_ROOM = 25 / 24
+"""Side of the cached crop over the model's image: the room in which crops are drawn, as for henasy-tiny."""
+_MOMENTS_PER_FRAME = 2
+
+
+class Clips(NamedTuple):
+    """Clips with their captions, and the words that captions may be swapped to."""
+
+    source: BatchSource[TrainBatch]
+    captions: Captions
+    swaps: WordSwaps
+    trained_on: str
+    """What the clips are, in words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EgoClipFolders:
+    """Where EgoClip lies and where its columns are kept."""
+
+    annotations: Path
+    videos: Path
+    taxonomy: Path
+    cache: Path
+
+
+def archive_clips(
+    archive: Path, cache: Path, checkpoint: Checkpoint, config: TrainConfig, *, num_workers: int, report: Report
+) -> Clips:
+    """The narrated clips of a rendered archive; they are decoded into `cache` the first time.
+
+    Raises:
+        NotFoundError: there is no archive.
+        ConfigError: the cache is of another archive or of other sizes, or the batch is larger than the archive.
+    """
+    if not (archive / "narrations.csv").is_file():
+        raise NotFoundError(f"{archive} is no rendered archive: it has no narrations.csv")
+    vision = dual_config(checkpoint.config).vision
+    build_clip_cache(
+        archive,
+        cache,
+        crop_px=round(vision.image_px * _CROP_ROOM),
+        num_moments=_MOMENTS_PER_FRAME * vision.num_frames,
+        num_workers=num_workers,
+    )
+    clips = ClipCache(cache)
+    report(f"{len(clips):,} narrated clips of {archive}")
+    source = CacheBatches(
+        clips,
+        _tokenizer(checkpoint),
+        config,
+        image_px=vision.image_px,
+        num_frames=vision.num_frames,
+        mean=checkpoint.spec.mean,
+        std=checkpoint.spec.std,
+    )
+    swaps = word_swaps(read_taxonomy(archive / "taxonomy"))
+    return Clips(source, CacheCaptions(clips), swaps, f"{len(clips):,} narrated clips of a rendered archive")
+
+
+@contextmanager
+def egoclip_clips(
+    folders: EgoClipFolders,
+    run: Path,
+    checkpoint: Checkpoint,
+    config: TrainConfig,
+    *,
+    num_workers: int,
+    report: Report,
+) -> Iterator[Clips]:
+    """The clips of an annotation file in EgoClip's layout, decoded by `num_workers` processes as they are needed.
+
+    Raises:
+        NotFoundError, AnnotationError, InputError: as `open_egoclip`.
+        ConfigError: a batch needs more clips than there are.
+    """
+    settings = EgoClipRecipe()
+    files = EgoClipFiles(folders.annotations, folders.videos, folders.taxonomy)
+    clips = open_egoclip(files, settings, run, cache=folders.cache, report=report)
+    vision, spec = dual_config(checkpoint.config).vision, checkpoint.spec
+    pool = ViewPool(num_workers)
+    try:
+        source = EgoClipBatches(
+            clips,
+            _tokenizer(checkpoint),
+            config,
+            spec=spec,
+            sampling=Sampling(_views(vision.image_px, settings, spec), vision.num_frames),
+            pool=pool,
+            refusals=Refusals(run / "refused.jsonl", clips.table, max_share=settings.max_refused_share),
+        )
+        trained_on = f"{len(clips):,} clips of {folders.annotations.name}"
+        yield Clips(source, EgoClipCaptions(clips.table), word_swaps(clips.taxonomy), trained_on)
+    finally:
+        pool.close()
+
+
+def word_swaps(taxonomy: Taxonomy) -> WordSwaps:
+    """The swaps within a taxonomy."""
+    return WordSwaps(taxonomy.verbs.groups, taxonomy.nouns.groups)
+
+
+def _views(image_px: int, settings: EgoClipRecipe, spec: PreprocessSpec) -> ViewRule:
+    return ViewRule(image_px, settings.crop, settings.min_area, spec.is_antialiased)
+
+
+def _tokenizer(checkpoint: Checkpoint) -> AnyTokenizer:
+    if checkpoint.tokenizer is None:
+        raise ConfigError("the checkpoint has no tokenizer, so it cannot read captions")
+    return checkpoint.tokenizer

@@ -1,0 +1,205 @@
+"""Batches of clips with swapped captions, and what continued training with EgoNCE++ minimises on them.
+
+N rows of a batch, K swapped captions of each, L tokens.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from henasy.errors import ConfigError
+from henasy.losses.egoncepp import TEMPERATURE, egoncepp, shared_nouns
+from henasy.model.dual import DualEncoder
+from henasy.model.henasy import Henasy
+from henasy.text.stored import AnyTokenizer
+from henasy.text.word_swaps import WordSwaps
+from henasy.training.data import ClipCache, TrainBatch
+from henasy.training.distributed import ALONE, Peers
+from henasy.training.egoclip.annotations import ClipTable
+from henasy.training.trainer import BatchSource
+
+
+class Caption(NamedTuple):
+    """What a clip is narrated as."""
+
+    text: str
+    verbs: Sequence[int]
+    """Classes of the verb taxonomy"""
+    nouns: Sequence[int]
+    """Classes of the noun taxonomy"""
+
+
+class Captions(Protocol):
+    """The captions of a source's clips."""
+
+    def captions(self, rows: NDArray[np.int64]) -> list[Caption]:
+        """Those of some clips, by the numbers that batches give them."""
+        ...
+
+
+class EgoClipCaptions:
+    """The narrations of an annotation file's clips."""
+
+    def __init__(self, table: ClipTable) -> None:
+        self.table = table
+
+    def captions(self, rows: NDArray[np.int64]) -> list[Caption]:
+        """See `Captions`."""
+        table = self.table
+        return [
+            Caption(text, table.verbs.of(int(row)).tolist(), table.nouns.of(int(row)).tolist())
+            for row, text in zip(rows, table.texts(rows), strict=True)
+        ]
+
+
+class CacheCaptions:
+    """The narrations of a clip cache."""
+
+    def __init__(self, cache: ClipCache) -> None:
+        self.cache = cache
+
+    def captions(self, rows: NDArray[np.int64]) -> list[Caption]:
+        """See `Captions`."""
+        cache = self.cache
+        return [Caption(cache.texts[r], [int(cache.verb_rows[r])], [int(cache.noun_rows[r])]) for r in rows]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwapConfig:
+    """How many captions a clip is told apart from."""
+
+    num_verb_swaps: int = 5
+    """With another verb."""
+    num_noun_swaps: int = 5
+    """With another noun."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if type(value) is not int or value < 0:
+                raise ConfigError(f"{name} is {value!r}; allowed: a whole number of at least 0")
+
+
+class SwapBatch(NamedTuple):
+    """What one micro-batch of EgoNCE++ trains on."""
+
+    frames: Tensor
+    """(N, T, 3, S, S) float32, normalised."""
+    tokens: Tensor
+    """(N, L) int64: the caption."""
+    nouns: Tensor
+    """(N, classes) float32, multi-hot."""
+    swap_tokens: Tensor
+    """(N, K, L) int64: captions with another verb, then captions with another noun; zeros where there is none."""
+    has_swap: Tensor
+    """(N, K) bool."""
+
+
+class SwapBatches:
+    """The batches of another source with swapped captions; those of a step depend on (seed, step) alone."""
+
+    def __init__(
+        self,
+        source: BatchSource[TrainBatch],
+        captions: Captions,
+        swaps: WordSwaps,
+        tokenizer: AnyTokenizer,
+        config: SwapConfig,
+        *,
+        seed: int,
+    ) -> None:
+        self.source, self.captions, self.swaps = source, captions, swaps
+        self.tokenizer, self.config, self.seed = tokenizer, config, seed
+
+    def batch(self, step: int, part: int, device: torch.device) -> SwapBatch:
+        """Micro-batch `part` of optimiser step `step`."""
+        plain = self.source.batch(step, part, device)
+        rows = plain.rows.cpu().numpy()
+        captions = self.captions.captions(rows)
+        swapped = [self._swapped(caption, step, int(row)) for caption, row in zip(captions, rows, strict=True)]
+        texts = [caption.text for caption in captions]
+        num_swaps = len(swapped[0])
+        tokens = self.tokenizer.encode_batch([*texts, *(text for own in swapped for text in own)])
+        swap_tokens = tokens[len(texts) :].reshape(len(texts), num_swaps, tokens.shape[1])
+        has_swap = np.array([[text != "" for text in own] for own in swapped], np.bool_).reshape(len(texts), num_swaps)
+        return SwapBatch(
+            frames=plain.frames,
+            tokens=torch.from_numpy(tokens[: len(texts)]).to(device),
+            nouns=plain.nouns,
+            swap_tokens=torch.from_numpy(swap_tokens).to(device),
+            has_swap=torch.from_numpy(has_swap).to(device),
+        )
+
+    def _swapped(self, caption: Caption, step: int, row: int) -> list[str]:
+        """K captions, empty where there are not as many."""
+        rng = np.random.default_rng((self.seed, step, row))
+        config, found = self.config, []
+        verbs = self.swaps.verb_swaps(caption.text, caption.verbs, rng, config.num_verb_swaps)
+        nouns = self.swaps.noun_swaps(caption.text, caption.nouns, rng, config.num_noun_swaps)
+        for texts, count in ((verbs, config.num_verb_swaps), (nouns, config.num_noun_swaps)):
+            found += [*texts, *[""] * (count - len(texts))]
+        return found
+
+
+class Embedded(NamedTuple):
+    """Clips and their captions in the joint space."""
+
+    video: Tensor
+    """(N, D)"""
+    text: Tensor
+    """(N, D)"""
+    swapped: Tensor
+    """(N, K, D)"""
+
+
+class EgoNcePlusPlusObjective:
+    """EgoNCE++ of an adapted model's embeddings."""
+
+    def __init__(self, model: DualEncoder | Henasy, *, temperature: float = TEMPERATURE, peers: Peers = ALONE) -> None:
+        self.model, self.temperature, self.peers = model, temperature, peers
+
+    def __call__(self, batch: SwapBatch) -> dict[str, Tensor]:
+        """Scalars of a batch: loss, its two directions, the share of clips nearest to their true caption, swaps."""
+        return self.losses(self.embed(batch), [batch])
+
+    def embed(self, batch: SwapBatch) -> Embedded:
+        """What of a batch meets the other parts and processes."""
+        video = video_embedder(self.model)(batch.frames).float()
+        num_clips, num_swaps, length = batch.swap_tokens.shape
+        tokens = torch.cat([batch.tokens, batch.swap_tokens.reshape(num_clips * num_swaps, length)])
+        text = self.model.encode_text(tokens).float()
+        return Embedded(video, text[:num_clips], text[num_clips:].reshape(num_clips, num_swaps, text.shape[1]))
+
+    def losses(self, embedded: Sequence[Tensor], parts: Sequence[SwapBatch]) -> dict[str, Tensor]:
+        """Scalars of batches that were embedded one by one and joined."""
+        nouns, has_swap = torch.cat([part.nouns for part in parts]), torch.cat([part.has_swap for part in parts])
+        with torch.autocast(embedded[0].device.type, enabled=False):  # a contrast in half precision is too coarse
+            video, text, swapped, nouns, has_swap = self.peers.gather(*embedded, nouns, has_swap)
+            loss = egoncepp(video, text, swapped, shared_nouns(nouns), has_swap=has_swap, temperature=self.temperature)
+        return {
+            "loss": loss.total,
+            "text_to_video": loss.text_to_video,
+            "video_to_text": loss.video_to_text,
+            "own_first": _own_first(video, text, swapped, has_swap),
+            "swaps_per_clip": has_swap.float().sum(dim=1).mean(),
+        }
+
+
+def video_embedder(model: DualEncoder | Henasy) -> Callable[[Tensor], Tensor]:
+    """What turns (N, T, 3, S, S) frames into (N, D) clip embeddings."""
+    if isinstance(model, DualEncoder):
+        return model.encode_video
+    return lambda frames: model(frames).video
+
+
+@torch.no_grad()
+def _own_first(video: Tensor, own: Tensor, swapped: Tensor, has_swap: Tensor) -> Tensor:
+    clips = F.normalize(video, dim=-1)
+    right = (clips * F.normalize(own, dim=-1)).sum(dim=-1)
+    wrong = torch.einsum("nd,nkd->nk", clips, F.normalize(swapped, dim=-1))
+    return (right[:, None] >= wrong.masked_fill(~has_swap, -torch.inf)).all(dim=1).float().mean()
