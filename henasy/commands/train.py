@@ -9,6 +9,7 @@ import torch
 
 from henasy.checkpoint.folder import save_checkpoint
 from henasy.commands.train_egoclip import boxes, egoclip
+from henasy.commands.train_egoncepp import egoncepp
 from henasy.commands.train_evaluations import evaluation_options, folder_scores
 from henasy.errors import HenasyError
 from henasy.scenes.archive import ArchiveConfig, write_archive
@@ -109,6 +110,8 @@ def _say_nothing(line: str) -> None:
 
 main.add_command(egoclip)
 main.add_command(boxes)
+main.add_command(egoncepp)
+
 
 if __name__ == "__main__":
     main()
