@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from henasy.errors import HenasyError
+from henasy.heads.moment_ends import EndsHead
 from henasy.index.generation import read_current
 from henasy.index.reader import Index
 from henasy.search.engine import Engine
@@ -20,18 +21,21 @@ _LOG = logging.getLogger(__name__)
 class LiveEngine:
     """Holds one warm engine; calls that began with the generation before end with it."""
 
-    def __init__(self, index: Index, encoder: "Encoder", *, is_checked: bool = True) -> None:
+    def __init__(
+        self, index: Index, encoder: "Encoder", *, is_checked: bool = True, ends: EndsHead | None = None
+    ) -> None:
         """Warms an opened index.
 
         Args:
             index: the generation to begin with.
             encoder: the one of its space.
             is_checked: compare the checksums of what newer generations add.
+            ends: the encoder's head for the ends of moments.
 
         Raises:
             SpaceMismatchError: index and encoder are of different spaces.
         """
-        self._encoder, self._is_checked = encoder, is_checked
+        self._encoder, self._is_checked, self._ends = encoder, is_checked, ends
         self._clips = ClipPool()
         self._current = self._warm(index)
         self._refused: int | None = None
@@ -90,7 +94,7 @@ class LiveEngine:
         self._clips.close()
 
     def _warm(self, index: Index) -> Engine:
-        engine = Engine(index, self._encoder, self._clips.read_clip)
+        engine = Engine(index, self._encoder, self._clips.read_clip, ends=self._ends)
         index.warm()
         self._encoder.encode_texts(["warm up"])
         return engine

@@ -160,10 +160,12 @@ def _engine(folder: Path, model: str | None) -> Callable[[SearchRequest], Search
 
     index = Index.open(folder, is_checked=False)
     from henasy.checkpoint.encoder import load_encoder
+    from henasy.heads.moment_ends_file import read_ends_head
 
     settings = index.settings
-    encoder = load_encoder(model or settings.model, num_frames=settings.num_frames, micro_batch=1)
-    return Engine(index, encoder).search
+    name = model or settings.model
+    encoder = load_encoder(name, num_frames=settings.num_frames, micro_batch=1)
+    return Engine(index, encoder, ends=read_ends_head(name, encoder, index.plan)).search
 
 
 def _show(answer: SearchAnswer, *, is_json: bool) -> None:

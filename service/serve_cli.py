@@ -59,9 +59,11 @@ def _open(folder: Path, model: str | None, device: str, *, is_checked: bool) -> 
     import torch
 
     from henasy.checkpoint.encoder import load_encoder
+    from henasy.heads.moment_ends_file import read_ends_head
 
     # Calls run side by side, one core each; several cores per short text mostly wait for one another.
     torch.set_num_threads(1)
     settings = index.settings
-    encoder = load_encoder(model or settings.model, device=device, num_frames=settings.num_frames, micro_batch=1)
-    return LiveEngine(index, encoder, is_checked=is_checked)
+    name = model or settings.model
+    encoder = load_encoder(name, device=device, num_frames=settings.num_frames, micro_batch=1)
+    return LiveEngine(index, encoder, is_checked=is_checked, ends=read_ends_head(name, encoder, index.plan))

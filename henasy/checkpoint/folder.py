@@ -7,6 +7,8 @@ tokenizer.json           vocabulary, for the `tokenizers` library      } absent 
 tokenizer_config.json    cleaning, context length, special tokens      } cannot read text
 training.json            what the weights were trained on
 README.md                the model card
+moment_ends/             what tells where moments end, if that was trained (`henasy-train moments`); it goes when the
+                         weights are replaced
 """
 
 import json
@@ -37,6 +39,7 @@ TOKENIZER = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 TRAINING = "training.json"
 CARD = "README.md"
+MOMENT_ENDS = "moment_ends"
 ALL_FILES = (CONFIG, WEIGHTS, PREPROCESSING, TOKENIZER, TOKENIZER_CONFIG, TRAINING, CARD)
 
 
@@ -211,7 +214,7 @@ def _require_replaceable(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is a file; a checkpoint is a folder")
-    others = sorted({path.name for path in folder.iterdir()} - set(ALL_FILES))
+    others = sorted({path.name for path in folder.iterdir()} - {*ALL_FILES, MOMENT_ENDS})
     if others:
         raise CheckpointError(
             f"{folder} holds files of something else ({', '.join(others[:5])}); choose another folder"

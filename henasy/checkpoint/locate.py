@@ -6,7 +6,7 @@ from pathlib import Path
 import huggingface_hub
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
-from henasy.checkpoint.folder import ALL_FILES
+from henasy.checkpoint.folder import ALL_FILES, MOMENT_ENDS
 from henasy.errors import CheckpointError, NotFoundError
 
 SHIPPED = "henasy-tiny"
@@ -51,7 +51,7 @@ def _from_hub(name: str) -> Path:
         folder = huggingface_hub.snapshot_download(
             repository,
             revision=revision or None,
-            allow_patterns=list(ALL_FILES),
+            allow_patterns=[*ALL_FILES, f"{MOMENT_ENDS}/*"],
             etag_timeout=_HUB_TIMEOUT_S,
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:

@@ -1,6 +1,6 @@
 """Embeddings of whole videos, or of long parts of them, at a steady rate: what span-finding methods look at.
 
-N features of a window, T frames, E entities, D width of the joint space.
+N features of a window, T frames, K patches per frame, E entities, D width of the joint space.
 """
 
 import hashlib
@@ -125,6 +125,8 @@ class DenseFeatures(NamedTuple):
     """(N, E, D) L2-normalised; (N, 0, D) if not asked for or the encoder has none."""
     is_valid: NDArray[np.bool_]
     """(N, E) whether an entity owns any patch."""
+    assignment: NDArray[np.uint8]
+    """(N, T, K) the entity of each patch; (N, 0, 0) where there are no entities."""
     duration_s: float
     """Length of the window."""
 
@@ -236,12 +238,14 @@ def compute_dense(
     start_s, end_s = _bounds(window)
     spans = rule.spans(end_s - start_s, encoder.num_frames)
     num_entities = encoder.num_entities if has_entities else 0
+    patches = (encoder.num_frames, encoder.grid[0] * encoder.grid[1]) if num_entities else (0, 0)
     found = DenseFeatures(
         spans=spans,
         clip=np.zeros((len(spans), encoder.width), np.float32),
         is_encoded=np.zeros(len(spans), bool),
         entities=np.zeros((len(spans), num_entities, encoder.width), np.float32),
         is_valid=np.zeros((len(spans), num_entities), bool),
+        assignment=np.zeros((len(spans), *patches), np.uint8),
         duration_s=end_s - start_s,
     )
     reasons: list[str] = []
@@ -267,6 +271,7 @@ def _encode_into(found: DenseFeatures, encoder: Encoder, batch: ClipBatch) -> No
     if found.entities.shape[1]:
         found.entities[batch.clip_rows] = encoding.entities
         found.is_valid[batch.clip_rows] = encoding.is_valid
+        found.assignment[batch.clip_rows] = encoding.assignment
 
 
 def _bounds(window: Window) -> tuple[float, float]:

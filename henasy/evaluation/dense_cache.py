@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _FACTS = "facts.json"
-_ENTITY_ARRAYS = ("entities", "is_valid")
+_ENTITY_ARRAYS = ("entities", "is_valid", "assignment")
 _ARRAYS = ("spans", "clip", "is_encoded", *_ENTITY_ARRAYS)
 
 
@@ -70,6 +70,7 @@ class DenseCache:
 
 def _without_entities(stored: StoredDense) -> StoredDense:
     cut = {name: stored.arrays[name][:, :0] for name in _ENTITY_ARRAYS}
+    cut["assignment"] = cut["assignment"][:, :, :0]
     return stored._replace(arrays={**stored.arrays, **cut})
 
 

@@ -56,6 +56,7 @@ class IndexArchive:
         """
         # Loads torch, which a kept ranking needs not.
         from henasy.checkpoint.encoder import load_encoder
+        from henasy.heads.moment_ends_file import read_ends_head
         from henasy.index.reader import Index
         from henasy.search.engine import Engine
 
@@ -63,7 +64,8 @@ class IndexArchive:
         settings = index.settings
         name = model or settings.model
         encoder = load_encoder(name, device=device, num_frames=settings.num_frames, micro_batch=1)
-        self._engine, self._target = Engine(index, encoder), target
+        ends = read_ends_head(name, encoder, index.plan)
+        self._engine, self._target = Engine(index, encoder, ends=ends), target
         self._facts: dict[str, object] = {
             "index": f"{folder}, generation {index.generation}, {index.num_clips} clips of {len(index.videos)} videos",
             "model": f"{name} ({index.kind})",

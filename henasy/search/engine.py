@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from henasy.errors import InputError, NotFoundError, SpaceMismatchError, UnsupportedError, VideoError
+from henasy.heads.moment_ends import EndsHead
 from henasy.index.reader import ClipColumns, Index
 from henasy.index.select import Selection
 from henasy.index.videos import VideoRecord
@@ -73,13 +74,16 @@ class _Scope(NamedTuple):
 class Engine:
     """Answers from one generation of an index. Safe to use from several threads."""
 
-    def __init__(self, index: Index, encoder: Encoder, read_clip: ReadClip = read_clip) -> None:
+    def __init__(
+        self, index: Index, encoder: Encoder, read_clip: ReadClip = read_clip, *, ends: EndsHead | None = None
+    ) -> None:
         """Joins an index and the encoder of its space.
 
         Args:
             index: what is searched.
             encoder: reads the texts.
             read_clip: reads the frames that an explanation needs; by default in a new child process each time.
+            ends: the encoder's head for the ends of moments, see `read_ends_head`; None leaves them to the scores.
 
         Raises:
             SpaceMismatchError: the index was made by another model or with another preprocessing.
@@ -92,7 +96,7 @@ class Engine:
             )
         self.index = index
         self.encoder = encoder
-        self._read_clip = read_clip
+        self._read_clip, self._ends = read_clip, ends
 
     def search(self, request: SearchRequest, proceed: Proceed = lambda: None) -> SearchAnswer:
         """The best hits of each query. Ranking is exact cosine over the stored vectors, ties in the order of rows.
@@ -303,7 +307,7 @@ class Engine:
             start_s=request.filters.start_s,
             end_s=request.filters.end_s,
         )
-        found = MomentSearch(self.index, vector, scope.selection, proceed).best(wanted)
+        found = MomentSearch(self.index, vector, scope.selection, proceed, self._ends).best(wanted)
         if request.max_hits_per_video is None:
             return found
         order = grouped_order(np.array([moment.video_row for moment in found], np.int64))

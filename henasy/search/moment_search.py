@@ -1,7 +1,8 @@
 """Moments of an index: where in which videos, from the stored vectors alone.
 
 A small selection is scanned whole. Otherwise the best clips lead to their neighbourhoods, and only those are read:
-a few more than there are moments wanted, each as wide as its moment needs.
+a few more than there are moments wanted, each as wide as its moment needs. Of the moments that are answered, the ends
+are refined last.
 
 n clips of a stretch, E entities, D width.
 """
@@ -14,9 +15,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from henasy.heads.moment_ends import REACH, EndsHead
 from henasy.index.nearest import cosines
 from henasy.index.reader import Index
 from henasy.index.select import Selection
+from henasy.search.moment_ends import WINDOW_STRIDES, near_ends, refine_ends
 from henasy.search.moments import MomentRule, are_landmarks, best_clip, clip_evidence, find_moment_at, find_moments
 
 SCAN_MAX_CLIPS = 16_384
@@ -103,6 +106,7 @@ class MomentSearch:
         query: NDArray[np.float32],
         selection: Selection,
         proceed: Callable[[], None] = lambda: None,
+        ends: EndsHead | None = None,
     ) -> None:
         """Prepares a search.
 
@@ -111,8 +115,10 @@ class MomentSearch:
             query: (D,), L2-normalised.
             selection: the clips that moments may be made of.
             proceed: called between the steps; what it raises ends the search.
+            ends: refines the ends of the moments that are answered; without it they end where their scores say.
         """
         self._index, self._query, self._selection, self._proceed = index, query, selection, proceed
+        self._ends = ends if index.num_entities else None
         self._videos: dict[int, _Video] = {}
 
     def best(self, wanted: MomentsWanted) -> list[FoundMoment]:
@@ -120,7 +126,7 @@ class MomentSearch:
         rows = self._selection.rows
         num_clips = self._index.num_clips if rows is None else len(rows)
         found = self._scanned(wanted) if num_clips <= SCAN_MAX_CLIPS else self._led_to(wanted)
-        return _picked(found, wanted)
+        return self._refined(_picked(found, wanted), wanted)
 
     def _scanned(self, wanted: MomentsWanted) -> list[FoundMoment]:
         """Every video of the selection that may hold one of the best moments, looked at whole, most promising first."""
@@ -265,6 +271,34 @@ class MomentSearch:
             is_valid = self._index.entity_shares(some)[1]
             blocks.append(np.where(is_valid, self._index.entity_vectors(some) @ self._query, -np.inf))
         return clip_evidence(scores, np.concatenate(blocks))
+
+    def _refined(self, picked: list[FoundMoment], wanted: MomentsWanted) -> list[FoundMoment]:
+        """The same moments with nearer ends; which they are, their scores and their order stay."""
+        if self._ends is None:
+            return picked
+        refined = list(picked)
+        for video_row in dict.fromkeys(moment.video_row for moment in picked):
+            places = [place for place, moment in enumerate(picked) if moment.video_row == video_row]
+            spans = np.array([(picked[place].start_s, picked[place].end_s) for place in places], np.float64)
+            nearer = self._nearer(spans, self._video(video_row), self._ends)
+            for place, (start_s, end_s) in zip(places, nearer.tolist(), strict=True):
+                if wanted.is_met(start_s, end_s):
+                    refined[place] = self._with_ends(picked[place], start_s, end_s)
+        return refined
+
+    def _nearer(self, spans: NDArray[np.float64], video: _Video, ends: EndsHead) -> NDArray[np.float64]:
+        """(M, 2) moments of one video with their ends refined, from the clips around those alone."""
+        self._proceed()
+        stride_s = ends.config.stride_s
+        reach_s = (WINDOW_STRIDES + REACH + 1) * stride_s
+        is_near = near_ends((video.starts_s + video.ends_s) / 2, spans, reach_s)
+        assignment = self._index.assignment(video.rows[is_near])
+        return refine_ends(spans, ends.scores(video.starts_s[is_near], video.ends_s[is_near], assignment), stride_s)
+
+    def _with_ends(self, moment: FoundMoment, start_s: float, end_s: float) -> FoundMoment:
+        video = self._video(moment.video_row)
+        is_under = (video.ends_s > start_s) & (video.starts_s < end_s)
+        return self._found(self._read(video.rows[is_under]), start_s, end_s, moment.score)
 
     def _found(self, stretch: _Stretch, start_s: float, end_s: float, score: float) -> FoundMoment:
         is_under = (stretch.ends_s > start_s) & (stretch.starts_s < end_s)
