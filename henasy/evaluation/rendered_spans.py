@@ -14,13 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from henasy.errors import ConfigError
 from henasy.evaluation.cache_folder import cache_folder
 from henasy.evaluation.csv_table import TableRow, read_table
 from henasy.evaluation.egomq import BACKGROUND, CLASSES_FILE
-from henasy.evaluation.rendered_archives import long_archive
+from henasy.evaluation.rendered_archives import archive_repertoire, long_archive
 from henasy.evaluation.report import write_text
-from henasy.scenes.actions import VERBS
 from henasy.scenes.archive import read_config, video_path
+from henasy.scenes.repertoire import DEFAULT_REPERTOIRE, REPERTOIRES, RepertoireName
 
 Json = dict[str, Any]
 
@@ -40,14 +41,27 @@ _STATE = "Objects: State of an object"
 _PLACE = "Place: Where did I put X?"
 _BEFORE = "Objects: Where is object X before / after event Y?"
 _QUESTIONS = {
+    "bring": (_STATE, "Did I bring {o} back?"),
+    "carry": (_BEFORE, "Where was {o} before I carried it away?"),
+    "clear": (_BEFORE, "Where was {o} before I moved it out of the way?"),
     "close": (_STATE, "Did I close {o}?"),
+    "cut": (_STATE, "Did I cut {o} with a knife?"),
+    "fetch": (_BEFORE, "Where was {o} before I got it from behind something?"),
+    "hide": (_PLACE, "What did I hide {o} behind?"),
+    "insert": (_PLACE, "What did I put {o} into?"),
+    "inspect": (_STATE, "Did I look at {o} up close?"),
     "lift": (_BEFORE, "Where was {o} before I picked it up?"),
     "open": (_STATE, "Did I open {o}?"),
+    "pass": (_STATE, "Did I pass {o} to the other hand?"),
+    "pour": (_STATE, "Did I pour from {o}?"),
     "pull": (_STATE, "Did I pull {o} closer?"),
     "push": (_STATE, "Did I push {o} away?"),
     "put": (_PLACE, "Where did I put {o}?"),
+    "remove": (_BEFORE, "What was {o} in before I took it out?"),
+    "set": (_PLACE, "What did I set {o} in front of?"),
     "shake": (_STATE, "Did I shake {o}?"),
     "stir": (_STATE, "Did I stir {o} with a spoon?"),
+    "tap": (_STATE, "Did I tap {o}?"),
     "tilt": (_STATE, "Did I tilt {o}?"),
     "turn": (_STATE, "Did I turn {o} around?"),
     "wipe": (_STATE, "Did I wipe {o} with a sponge?"),
@@ -80,6 +94,8 @@ class Action(NamedTuple):
     """left or right"""
     text: str
     """The narration"""
+    repertoire: RepertoireName = DEFAULT_REPERTOIRE
+    """What the archive is made of"""
 
 
 class _Query(NamedTuple):
@@ -91,19 +107,23 @@ class _Query(NamedTuple):
 def rendered_span_layout(archive: Path | None) -> SpanLayout:
     """The layouts with an archive as validation split; None takes the long test archive of the cache.
 
-    The training split is the cache's long training archive, rendered now if need be.
+    The training split is the cache's long training archive of the same repertoire, rendered now if need be.
     """
-    return write_span_layout(long_archive("train"), archive or long_archive("test"), cache_folder())
+    repertoire = DEFAULT_REPERTOIRE if archive is None else archive_repertoire(archive)
+    return write_span_layout(long_archive("train", repertoire), archive or long_archive("test"), cache_folder())
 
 
 def write_span_layout(train: Path, val: Path, cache: Path) -> SpanLayout:
     """The narrations of two archives as NLQ and MQ annotations; equal archives give equal files.
 
     Raises:
-        ConfigError: a folder is no archive.
+        ConfigError: a folder is no archive, or the two are of different repertoires.
         NotFoundError, AnnotationError: its narrations are missing or not of its format.
     """
     archives = {"train": train, "val": val}
+    repertoire, other = (archive_repertoire(archive) for archive in (train, val))
+    if repertoire != other:
+        raise ConfigError(f"{train} is of the repertoire {repertoire} and {val} of {other}, must be the same")
     digest = hashlib.sha256()
     for archive in archives.values():
         digest.update(str(archive.resolve()).encode() + (archive / "narrations.csv").read_bytes())
@@ -115,14 +135,18 @@ def write_span_layout(train: Path, val: Path, cache: Path) -> SpanLayout:
             text = json.dumps(annotate(actions, lengths_s, fps, split), indent=1) + "\n"
             write_text(folder / f"{name}_{split}.json", text)
         _link_videos(archive, sorted(lengths_s), folder / "videos")
-    classes = {BACKGROUND: 0} | {_moment_class(verb.label): 1 + row for row, verb in enumerate(VERBS)}
+    classes = {BACKGROUND: 0} | {
+        _moment_class(verb.label, repertoire): 1 + row for row, verb in enumerate(REPERTOIRES[repertoire].verbs)
+    }
     write_text(folder / CLASSES_FILE, json.dumps(classes, indent=1) + "\n")
     return SpanLayout(annotations=folder, videos=folder / "videos")
 
 
 def read_actions(archive: Path) -> list[Action]:
     """Every narrated action of an archive, in the order of its file."""
-    return [_action(row) for row in read_table(archive / "narrations.csv", _COLUMNS, delimiter="\t")]
+    repertoire = archive_repertoire(archive)
+    rows = read_table(archive / "narrations.csv", _COLUMNS, delimiter="\t")
+    return [_action(row, repertoire) for row in rows]
 
 
 def nlq_annotations(actions: Sequence[Action], lengths_s: dict[str, float], fps: int, split: str) -> Json:
@@ -213,7 +237,7 @@ def _moment(action: Action, fps: int) -> Json:
     return {
         "start_time": action.start_s,
         "end_time": action.end_s,
-        "label": _moment_class(action.verb),
+        "label": _moment_class(action.verb, action.repertoire),
         "video_start_time": action.start_s,
         "video_end_time": action.end_s,
         "video_start_frame": round(action.start_s * fps),
@@ -222,9 +246,9 @@ def _moment(action: Action, fps: int) -> Json:
     }
 
 
-def _moment_class(verb: str) -> str:
+def _moment_class(verb: str, repertoire: RepertoireName) -> str:
     """In the manner of Ego4D's class names."""
-    words = next(known.words for known in VERBS if known.label == verb)
+    words = next(known.words for known in REPERTOIRES[repertoire].verbs if known.label == verb)
     return "_/_".join(words) + "_something"
 
 
@@ -258,7 +282,7 @@ def _link_videos(archive: Path, uids: Sequence[str], folder: Path) -> None:
                 continue
 
 
-def _action(row: TableRow) -> Action:
+def _action(row: TableRow, repertoire: RepertoireName) -> Action:
     start_s, end_s = row.number("clip_start"), row.number("clip_end")
     if end_s <= start_s:
         raise row.error("clip_end", f"after clip_start {start_s}")
@@ -266,5 +290,15 @@ def _action(row: TableRow) -> Action:
         raise row.error("clip_end", f"at most video_dur {length_s}")
     if row.text("verb_label") not in _QUESTIONS:
         raise row.error("verb_label", f"one of {sorted(_QUESTIONS)}")
-    texts = (row.text(column) for column in ("noun", "colour", "verb_label", "verb_phrase", "hand", "clip_text"))
-    return Action(row.text("video_uid"), start_s, end_s, *texts)
+    return Action(
+        video_uid=row.text("video_uid"),
+        start_s=start_s,
+        end_s=end_s,
+        noun=row.text("noun"),
+        colour=row.text("colour"),
+        verb=row.text("verb_label"),
+        phrase=row.text("verb_phrase"),
+        hand=row.text("hand"),
+        text=row.text("clip_text"),
+        repertoire=repertoire,
+    )

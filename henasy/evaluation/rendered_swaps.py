@@ -1,6 +1,6 @@
 """A rendered archive in EgoHOIBench's layout: every narration with another verb, and with another noun.
 
-A narration is taken apart into wording, object and hand, and worded again as `henasy.scenes.narrate` words it.
+A narration is taken apart into wording, object, partner and hand, and worded again as its repertoire words it.
 """
 
 import csv
@@ -20,34 +20,35 @@ from henasy.evaluation.rendered import RenderedClip, read_rendered_clips
 from henasy.evaluation.rendered_archives import TEST_ARCHIVE, cached_archive
 from henasy.evaluation.report import write_text
 from henasy.evaluation.source import AnnotatedVideos
-from henasy.scenes.actions import VERB_OF, VERBS
-from henasy.scenes.combinations import COLOURS
-from henasy.scenes.narrate import indefinite_article
-from henasy.scenes.shapes import KINDS
+from henasy.scenes.repertoire import REPERTOIRES
+from henasy.scenes.wording import VerbRow, Wording, with_article
 
 _TAG = "#C C "
 _SEED = 0
-_ALSO_TRUE = {"shake": {"lift", "put"}, "tilt": {"lift", "put", "turn"}}
-"""By verb, verbs that one may truly say of its motion too: what is tilted or shaken is raised and set down again."""
+_HANDS = {"left": "right", "right": "left"}
 
 
 class _Parts(NamedTuple):
     """What a narration is made of."""
 
-    third: str
-    """The verb's third person with {o} for the object."""
+    wording: Wording
     article: str
     colour: str
     """With the blank after it, or nothing."""
     noun: str
+    partner_article: str
+    partner: str
+    """Noun of what the object is related to, or nothing."""
+    side: str
     hand: str
     """With the blank before it, or nothing."""
 
     def worded(self) -> str:
         """The sentence."""
-        named = f"{self.colour}{self.noun}"
-        article = "the" if self.article == "the" else indefinite_article(named)
-        return f"{_TAG}{self.third.format(o=f'{article} {named}')}{self.hand}"
+        named = with_article(f"{self.colour}{self.noun}", is_definite=self.article == "the")
+        partner = with_article(self.partner, is_definite=self.partner_article == "the")
+        told = self.wording.third.format(o=named, p=partner, h=self.side, g=_HANDS[self.side])
+        return f"{_TAG}{told}{self.hand}"
 
 
 def swap_layout(archive: Path | None) -> AnnotatedVideos:
@@ -83,20 +84,29 @@ def verb_swaps(clip: RenderedClip, rng: np.random.Generator) -> list[str]:
     """Up to `NUM_SWAPS` sentences that say another action of the same object, none of them true of the clip.
 
     Every other verb that is not true of the motion comes once before any comes in a second wording. Verbs with a tool
-    name it in place of the hand, as narrations do.
+    name it in place of the hand, as narrations do. Where the narration relates the object to another, so do its swaps.
 
     Raises:
         AnnotationError: if the narration is worded in no known way.
     """
-    parts = _parts(clip)
-    false = [verb for verb in VERBS if verb.label not in {clip.verb, *_ALSO_TRUE.get(clip.verb, ())}]
-    # A spoon is not stirred with a spoon.
-    false = [verb for verb in false if verb.tool != clip.noun]
+    repertoire = REPERTOIRES[clip.repertoire]
+    verb, parts = _verb(clip), _parts(clip)
+    false = [
+        other
+        for other in repertoire.verbs
+        if other.label not in {verb.label, *verb.also_true}
+        and other.has_partner == verb.has_partner
+        # A spoon is not stirred with a spoon.
+        and other.tool != clip.noun
+    ]
     turns = []
-    for verb in (false[at] for at in rng.permutation(len(false))):
-        turns += [(turn, verb, verb.wordings[at][1]) for turn, at in enumerate(rng.permutation(len(verb.wordings)))]
+    for other in (false[at] for at in rng.permutation(len(false))):
+        turns += [(turn, other, other.wordings[at]) for turn, at in enumerate(rng.permutation(len(other.wordings)))]
     first = sorted(turns, key=lambda choice: choice[0])[:NUM_SWAPS]
-    return [parts._replace(third=third, hand="" if verb.tool else parts.hand).worded() for _, verb, third in first]
+    return [
+        parts._replace(wording=wording, hand=parts.hand if _may_name_hand(other, wording) else "").worded()
+        for _, other, wording in first
+    ]
 
 
 def noun_swaps(clip: RenderedClip, rng: np.random.Generator) -> list[str]:
@@ -108,18 +118,45 @@ def noun_swaps(clip: RenderedClip, rng: np.random.Generator) -> list[str]:
         AnnotationError: if the narration is worded in no known way.
     """
     parts = _parts(clip)
-    others = [kind.noun for kind in KINDS if kind.noun not in (clip.noun, VERB_OF[clip.verb].tool)]
+    named = (clip.noun, parts.partner, _verb(clip).tool)
+    others = [noun.label for noun in REPERTOIRES[clip.repertoire].nouns if noun.label not in named]
     return [parts._replace(noun=others[at]).worded() for at in rng.permutation(len(others))[:NUM_SWAPS]]
 
 
+def _verb(clip: RenderedClip) -> VerbRow:
+    verbs = {verb.label: verb for verb in REPERTOIRES[clip.repertoire].verbs}
+    if clip.verb not in verbs:
+        raise AnnotationError(f"narration {clip.text!r}: verb {clip.verb!r} is not one of {sorted(verbs)}")
+    return verbs[clip.verb]
+
+
+def _may_name_hand(verb: VerbRow, wording: Wording) -> bool:
+    return verb.tool is None and " hand" not in wording.third
+
+
 def _parts(clip: RenderedClip) -> _Parts:
-    if clip.verb not in VERB_OF:
-        raise AnnotationError(f"narration {clip.text!r}: verb {clip.verb!r} is not one of {sorted(VERB_OF)}")
-    colours = "|".join(COLOURS)
-    named = rf"(?P<article>the|an?) (?P<colour>(?:(?:{colours}) )?){re.escape(clip.noun)}"
-    for _, third, _ in VERB_OF[clip.verb].wordings:
-        before, after = map(re.escape, third.split("{o}"))
-        found = re.fullmatch(rf"{_TAG}{before}{named}{after}(?P<hand>(?: with the (?:left|right) hand)?)", clip.text)
+    verb, repertoire = _verb(clip), REPERTOIRES[clip.repertoire]
+    colours, nouns = "|".join(repertoire.colours), "|".join(re.escape(noun.label) for noun in repertoire.nouns)
+    named = {
+        "o": rf"(?P<article>the|an?) (?P<colour>(?:(?:{colours}) )?){re.escape(clip.noun)}",
+        "p": rf"(?P<partner_article>the|an?) (?P<partner>{nouns})",
+        "h": re.escape(clip.hand),
+        "g": re.escape(_HANDS[clip.hand]),
+    }
+    for wording in verb.wordings:
+        pieces = re.split(r"\{(\w)\}", wording.third)
+        told = "".join(named[piece] if at % 2 else re.escape(piece) for at, piece in enumerate(pieces))
+        found = re.fullmatch(rf"{_TAG}{told}(?P<hand>(?: with the (?:left|right) hand)?)", clip.text)
         if found is not None:
-            return _Parts(third, found["article"], found["colour"], clip.noun, found["hand"])
+            of = found.groupdict(default="")
+            return _Parts(
+                wording=wording,
+                article=of["article"],
+                colour=of["colour"],
+                noun=clip.noun,
+                partner_article=of.get("partner_article", "the"),
+                partner=of.get("partner", ""),
+                side=clip.hand,
+                hand=of["hand"],
+            )
     raise AnnotationError(f"narration {clip.text!r} does not say {clip.verb!r} of {clip.noun!r} in a known wording")

@@ -302,7 +302,7 @@ def _write_taxonomy(repertoire: Repertoire, folder: Path) -> None:
     nouns = [tuple(noun) for noun in repertoire.nouns] + [
         (f"{side} hand", (f"{side} hand",)) for side in ("left", "right")
     ]
-    verbs = [tuple(verb) for verb in repertoire.verbs]
+    verbs = [(verb.label, verb.words) for verb in repertoire.verbs]
     for name, rows in (("noun", nouns), ("verb", verbs)):
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")

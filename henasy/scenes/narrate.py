@@ -6,6 +6,7 @@ import numpy as np
 
 from henasy.scenes.actions import VERB_OF
 from henasy.scenes.script import Event, Thing
+from henasy.scenes.wording import indefinite_article
 
 _COLOUR_SHARE = 0.09
 _HAND_SHARE = 0.3
@@ -32,8 +33,3 @@ def narrate(rng: np.random.Generator, event: Event, thing: Thing) -> Narration:
     phrase = f"{article} {named}"
     nouns = (thing.kind.noun,) if verb.tool is None else (thing.kind.noun, verb.tool)
     return Narration(f"#C C {third.format(o=phrase)}{hand}", gerund.format(o=f"the {thing.kind.noun}"), word, nouns)
-
-
-def indefinite_article(named: str) -> str:
-    """The article of one of the archive's nouns, or of its colour where that comes first."""
-    return "an" if named[0] in "aeio" else "a"

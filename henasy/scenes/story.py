@@ -10,10 +10,11 @@ from henasy.scenes.hands import Side
 from henasy.scenes.mesh import Colour
 from henasy.scenes.renderer import Renderer
 from henasy.scenes.script import Split
+from henasy.scenes.wording import VerbRow
 
 
-class TaxonomyRow(NamedTuple):
-    """One class of nouns or verbs."""
+class NounRow(NamedTuple):
+    """One class of objects."""
 
     label: str
     words: tuple[str, ...]
@@ -72,9 +73,9 @@ class Story(Protocol):
 class Repertoire(NamedTuple):
     """All that archives of one kind are made of."""
 
-    nouns: tuple[TaxonomyRow, ...]
+    nouns: tuple[NounRow, ...]
     """Without the hands"""
-    verbs: tuple[TaxonomyRow, ...]
+    verbs: tuple[VerbRow, ...]
     colours: Mapping[str, Colour]
     has_partners: bool
     """Whether actions relate objects to others, so that narrations have columns for them"""

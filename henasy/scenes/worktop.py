@@ -11,7 +11,11 @@ from henasy.scenes.narrate import narrate
 from henasy.scenes.script import Script, Split, write_script
 from henasy.scenes.shapes import KINDS
 from henasy.scenes.stage import Stage
-from henasy.scenes.story import Repertoire, TaxonomyRow, Told
+from henasy.scenes.story import NounRow, Repertoire, Told
+from henasy.scenes.wording import VerbRow, Wording
+
+_ALSO_TRUE = {"shake": frozenset({"lift", "put"}), "tilt": frozenset({"lift", "put", "turn"})}
+"""What is tilted or shaken is raised and set down again."""
 
 
 class WorktopStory(NamedTuple):
@@ -53,8 +57,18 @@ def _write(rng: np.random.Generator, duration_s: float, split: Split, longest_s:
 
 
 WORKTOP = Repertoire(
-    nouns=tuple(TaxonomyRow(kind.noun, kind.words) for kind in KINDS),
-    verbs=tuple(TaxonomyRow(verb.label, verb.words) for verb in VERBS),
+    nouns=tuple(NounRow(kind.noun, kind.words) for kind in KINDS),
+    verbs=tuple(
+        VerbRow(
+            verb.label,
+            verb.words,
+            tuple(Wording(*wording) for wording in verb.wordings),
+            tool=verb.tool,
+            has_partner=False,
+            also_true=_ALSO_TRUE.get(verb.label, frozenset()),
+        )
+        for verb in VERBS
+    ),
     colours=COLOURS,
     has_partners=False,
     write=_write,

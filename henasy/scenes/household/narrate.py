@@ -7,6 +7,7 @@ import numpy as np
 from henasy.scenes.household.script import Event, Script
 from henasy.scenes.household.states import Thing, other
 from henasy.scenes.household.verbs import VERB_OF
+from henasy.scenes.wording import with_article
 
 _COLOUR_SHARE = 0.09
 _HAND_SHARE = 0.3
@@ -30,27 +31,21 @@ def narrate(rng: np.random.Generator, script: Script, event: Event) -> Narration
     thing = script.things[event.thing]
     wording = verb.wordings[int(rng.integers(len(verb.wordings)))]
     is_coloured, has_hand = rng.random() < _COLOUR_SHARE, rng.random() < _HAND_SHARE
-    thing_article, partner_article = rng.random() < _THE_SHARE, rng.random() < _THE_SHARE
-    hand = f" with the {event.side} hand" if has_hand and _may_name_hand(wording.third, verb.tool) else ""
+    is_definite, is_partner_definite = rng.random() < _THE_SHARE, rng.random() < _THE_SHARE
+    names_hand = verb.tool is not None or " hand" in wording.third
+    hand = f" with the {event.side} hand" if has_hand and not names_hand else ""
     partner = script.things[event.partner].kind.noun if event.partner is not None else ""
     sides = {"h": event.side, "g": other(event.side)}
     text = wording.third.format(
-        o=_named(thing, is_coloured, thing_article), p=_article(partner, partner_article), **sides
+        o=_named(thing, is_coloured=is_coloured, is_definite=is_definite),
+        p=with_article(partner, is_definite=is_partner_definite),
+        **sides,
     )
     phrase = wording.gerund.format(o=f"the {thing.kind.noun}", p=f"the {partner}", **sides)
     nouns = tuple(noun for noun in (thing.kind.noun, partner, verb.tool) if noun)
     return Narration(f"#C C {text}{hand}", phrase, wording.word, nouns)
 
 
-def _may_name_hand(third: str, tool: str | None) -> bool:
-    return tool is None and " hand" not in third
-
-
-def _named(thing: Thing, is_coloured: bool, is_definite: bool) -> str:
-    return _article(f"{thing.colour} {thing.kind.noun}" if is_coloured else thing.kind.noun, is_definite)
-
-
-def _article(named: str, is_definite: bool) -> str:
-    if is_definite:
-        return f"the {named}"
-    return f"an {named}" if named[:1] in "aeio" else f"a {named}"
+def _named(thing: Thing, *, is_coloured: bool, is_definite: bool) -> str:
+    named = f"{thing.colour} {thing.kind.noun}" if is_coloured else thing.kind.noun
+    return with_article(named, is_definite=is_definite)

@@ -11,7 +11,8 @@ from henasy.scenes.household.script import Script, write_script
 from henasy.scenes.household.stage import Stage
 from henasy.scenes.household.verbs import VERBS
 from henasy.scenes.script import Split
-from henasy.scenes.story import Repertoire, TaxonomyRow, Told
+from henasy.scenes.story import NounRow, Repertoire, Told
+from henasy.scenes.wording import VerbRow
 
 
 class HouseholdStory(NamedTuple):
@@ -51,8 +52,10 @@ def _write(rng: np.random.Generator, duration_s: float, split: Split, longest_s:
 
 
 HOUSEHOLD = Repertoire(
-    nouns=tuple(TaxonomyRow(kind.noun, kind.words) for kind in KINDS),
-    verbs=tuple(TaxonomyRow(verb.label, verb.words) for verb in VERBS),
+    nouns=tuple(NounRow(kind.noun, kind.words) for kind in KINDS),
+    verbs=tuple(
+        VerbRow(verb.label, verb.words, verb.wordings, verb.tool, verb.has_partner, verb.also_true) for verb in VERBS
+    ),
     colours=COLOURS,
     has_partners=True,
     write=_write,

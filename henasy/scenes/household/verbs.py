@@ -3,14 +3,7 @@
 import math
 from typing import NamedTuple
 
-
-class Wording(NamedTuple):
-    """One way to tell an action; {o} is the object, {p} its partner, {h} the hand, {g} the other hand."""
-
-    word: str
-    """The verb's word, one of its taxonomy row"""
-    third: str
-    gerund: str
+from henasy.scenes.wording import Wording
 
 
 class Verb(NamedTuple):
@@ -24,6 +17,8 @@ class Verb(NamedTuple):
     """Whether it relates the object to another"""
     twin: str | None = None
     """Label of the verb that undoes it"""
+    also_true: frozenset[str] = frozenset()
+    """Labels of verbs that one may truly say of its motion too"""
     longest_s: float = 4.0
     """How long one action of it may take; infinite for what repeats until somebody stops"""
 
@@ -43,11 +38,13 @@ VERBS: tuple[Verb, ...] = (
     Verb(
         "bring",
         _told("bring|brings|bringing| back", "return|returns|returning|", "bring|brings back|bringing back|"),
+        also_true=frozenset({"put"}),
     ),
     Verb(
         "carry",
         _told("carry|carries|carrying| away", "carry|carries|carrying| off", "whisk|whisks|whisking| away"),
         twin="bring",
+        also_true=frozenset({"lift"}),
     ),
     Verb(
         "clear",
@@ -75,6 +72,7 @@ VERBS: tuple[Verb, ...] = (
             "retrieve|retrieves|retrieving| from behind {p}",
         ),
         has_partner=True,
+        also_true=frozenset({"clear"}),
     ),
     Verb(
         "hide",
@@ -94,6 +92,7 @@ VERBS: tuple[Verb, ...] = (
         "inspect",
         _told("inspect|inspects|inspecting|", "examine|examines|examining|", "study|studies|studying| up close"),
         longest_s=12.0,
+        also_true=frozenset({"lift", "put", "turn"}),
     ),
     Verb("lift", _told("lift|lifts|lifting|", "pick|picks up|picking up|", "raise|raises|raising|"), twin="put"),
     Verb("open", _told("open|opens|opening|", "uncover|uncovers|uncovering|"), twin="close"),
@@ -130,6 +129,7 @@ VERBS: tuple[Verb, ...] = (
             "extract|extracts|extracting| from {p}",
         ),
         has_partner=True,
+        also_true=frozenset({"clear"}),
     ),
     Verb(
         "set",
@@ -141,7 +141,12 @@ VERBS: tuple[Verb, ...] = (
         has_partner=True,
         twin="clear",
     ),
-    Verb("shake", _told("shake|shakes|shaking|", "jiggle|jiggles|jiggling|"), longest_s=math.inf),
+    Verb(
+        "shake",
+        _told("shake|shakes|shaking|", "jiggle|jiggles|jiggling|"),
+        also_true=frozenset({"lift", "put"}),
+        longest_s=math.inf,
+    ),
     Verb(
         "stir",
         _told("stir|stirs|stirring| with a spoon", "mix|mixes|mixing| with a spoon"),
