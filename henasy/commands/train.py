@@ -11,8 +11,10 @@ from henasy.checkpoint.folder import save_checkpoint
 from henasy.commands.train_egoclip import boxes, egoclip
 from henasy.commands.train_egoncepp import egoncepp
 from henasy.commands.train_evaluations import evaluation_options, folder_scores
+from henasy.commands.train_moments import moments
 from henasy.errors import HenasyError
 from henasy.scenes.archive import ArchiveConfig, write_archive
+from henasy.scenes.repertoire import DEFAULT_REPERTOIRE, REPERTOIRES, RepertoireName
 from henasy.training.distributed import join_peers, own_device
 from henasy.training.log import plot_log
 from henasy.training.recipe import (
@@ -20,14 +22,15 @@ from henasy.training.recipe import (
     Team,
     TinyRecipe,
     prepare,
+    recipe_for,
     tiny_checkpoint,
     train_dual,
     train_henasy,
     with_extras,
 )
 
-TRAIN_ARCHIVE = ArchiveConfig(seed=1000, num_videos=184, video_s=120.0, width_px=228, height_px=128, fps=8)
-VALIDATION_ARCHIVE = replace(TRAIN_ARCHIVE, seed=3000, num_videos=15, split="test")
+_TRAIN_ARCHIVE = ArchiveConfig(seed=1000, num_videos=184, video_s=120.0, width_px=228, height_px=128, fps=8)
+_VALIDATION_ARCHIVE = replace(_TRAIN_ARCHIVE, seed=3000, num_videos=15, split="test")
 
 
 @click.group()
@@ -39,6 +42,13 @@ def main() -> None:
 @main.command()
 @click.argument("run", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--archives", type=click.Path(path_type=Path, file_okay=False), help="Where archives lie; RUN/archives.")
+@click.option(
+    "--repertoire",
+    type=click.Choice(sorted(REPERTOIRES)),
+    default=DEFAULT_REPERTOIRE,
+    show_default=True,
+    help="Of the archives; see henasy-archive.",
+)
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:N, or auto.")
 @click.option("--workers", default=2, show_default=True, help="Processes that render and decode.")
 @click.option("--threads", default=0, show_default=True, help="CPU threads of the training itself; 0 takes all.")
@@ -47,6 +57,7 @@ def main() -> None:
 def tiny(
     run: Path,
     archives: Path | None,
+    repertoire: RepertoireName,
     device: str,
     workers: int,
     threads: int,
@@ -67,7 +78,8 @@ def tiny(
     try:
         place = own_device(device)
         team = Team(join_peers(place), folder_scores(evaluate, place))
-        _train_tiny(run, archives or run / "archives", place, workers, with_extras(TinyRecipe(), **extras), team)
+        recipe = with_extras(recipe_for(repertoire), **extras)
+        _train_tiny(run, archives or run / "archives", repertoire, place, workers=workers, recipe=recipe, team=team)
     except HenasyError as error:
         raise click.ClickException(str(error)) from error
 
@@ -83,15 +95,24 @@ def plot(run: Path, picture: Path) -> None:
     plot_log(log, picture)
 
 
-def _train_tiny(run: Path, archives: Path, device: torch.device, workers: int, recipe: TinyRecipe, team: Team) -> None:
+def _train_tiny(
+    run: Path,
+    archives: Path,
+    repertoire: RepertoireName,
+    device: torch.device,
+    *,
+    workers: int,
+    recipe: TinyRecipe,
+    team: Team,
+) -> None:
     peers = team.peers
     say = click.echo if peers.is_main else _say_nothing
 
     def render_and_prepare() -> Prepared:
-        for name, config in (("train", TRAIN_ARCHIVE), ("val", VALIDATION_ARCHIVE)):
-            if not (archives / name / "narrations.csv").exists():
-                say(f"rendering {archives / name}: {config.num_videos} videos")
-                write_archive(config, archives / name, workers)
+        for name, size in (("train", _TRAIN_ARCHIVE), ("val", _VALIDATION_ARCHIVE)):
+            # An archive that is whole already is checked for its settings, nothing else.
+            say(f"{archives / name}: {size.num_videos} videos")
+            write_archive(replace(size, repertoire=repertoire), archives / name, workers)
         return prepare(archives / "train", archives / "val", run, recipe, num_workers=workers)
 
     data = peers.main_first(render_and_prepare)
@@ -111,6 +132,7 @@ def _say_nothing(line: str) -> None:
 main.add_command(egoclip)
 main.add_command(boxes)
 main.add_command(egoncepp)
+main.add_command(moments)
 
 
 if __name__ == "__main__":
