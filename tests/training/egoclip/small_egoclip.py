@@ -10,8 +10,8 @@ import av
 import numpy as np
 
 FPS = 10
-FIRST_LEVEL, STEP = 16, 2
-"""Frame i of a video is grey of level 16 + 2 i, so that a view tells which moments it shows."""
+FIRST_LEVEL, STEP = 30, 20
+"""The left half of frame i is grey by its tens, the right half by its units: a view tells which moments it shows."""
 COLUMNS = (
     "clip_idx",
     "video_uid",
@@ -86,12 +86,17 @@ def write_grey(path: Path, *, num_frames: int, first: int = 0, size: tuple[int, 
         stream = container.add_stream("libx264", rate=Fraction(FPS), options={"crf": "1", "g": "12"})
         stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
         for number in range(first, first + num_frames):
-            picture = np.full((*size, 3), FIRST_LEVEL + STEP * number, np.uint8)
+            picture = np.full((*size, 3), FIRST_LEVEL + STEP * (number // 10), np.uint8)
+            picture[:, size[1] // 2 :] = FIRST_LEVEL + STEP * (number % 10)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
     return path
 
 
 def frame_numbers(frames: np.ndarray) -> np.ndarray:
-    """(...) which frames of a grey video these (..., S, S, 3) levels show."""
-    return np.rint((frames.mean(axis=(-3, -2, -1)) - FIRST_LEVEL) / STEP).astype(int)
+    """(...) which frames of a grey video these levels (..., S, S, 3) show, if the crop has its middle."""
+    side = frames.shape[-2]
+    tens, units = (frames[..., side // 4, column, 1] for column in (side // 4, side - 1 - side // 4))
+    return sum(
+        np.rint((part.astype(float) - FIRST_LEVEL) / STEP).astype(int) * n for part, n in ((tens, 10), (units, 1))
+    )
