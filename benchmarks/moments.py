@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from henasy.evaluation.moments_report import show_moments
+from henasy.evaluation.html_report import write_page
+from henasy.evaluation.moments_report import moments_page, show_moments
 from henasy.evaluation.moments_run import MomentsOptions, run
 from henasy.evaluation.report import reported_errors
 from henasy.evaluation.source import SHIPPED_MODEL
@@ -25,6 +26,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--index", type=_PATH, help="Index of the archive: its clips and vectors are used.")
 @click.option("--no-cache", is_flag=True, help="Encode anew, and keep no features for the next run.")
 @click.option("--json", "json_path", type=_PATH, help="Write the numbers here, as fractions and seconds.")
+@click.option("--report", "report_path", type=_PATH, help="Write an HTML page with curves and moments here.")
 def main(
     model: str,
     device: str,
@@ -34,6 +36,7 @@ def main(
     index: Path | None,
     no_cache: bool,
     json_path: Path | None,
+    report_path: Path | None,
 ) -> None:
     """Score finders of moments on long rendered videos."""
     options = MomentsOptions(
@@ -46,7 +49,10 @@ def main(
         is_cached=not no_cache,
     )
     with reported_errors():
-        show_moments(run(options), json_path)
+        result = run(options)
+        show_moments(result, json_path)
+        if report_path is not None:
+            write_page(report_path, moments_page(result))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from henasy.evaluation.html_report import Page
 from henasy.evaluation.intervals import Difference
 from henasy.evaluation.moment_scores import RANKS, THRESHOLDS, Measures
 from henasy.evaluation.moments_run import FinderResult, MomentsResult
@@ -22,15 +23,35 @@ def show_moments(result: MomentsResult, json_path: Path | None) -> None:
     """Prints the tables and what fixes their numbers; writes the JSON file if one is wanted."""
     console = Console(width=None if sys.stdout.isatty() else _PIPE_COLUMNS)
     console.print(RENDERED_HEADING, style="bold", highlight=False)
-    console.print(_main_table("in the query's own video", [(row, row.own, row.own_gain) for row in result.rows]))
-    everywhere = [(row, row.everywhere, row.everywhere_gain) for row in result.rows if row.everywhere is not None]
-    console.print(_main_table("among all videos", everywhere))
-    console.print(_bucket_table(result))
-    console.print(_nlq_table(result))
+    for table in moment_tables(result):
+        console.print(table)
     for name, value in result.facts.items():
         console.print(f"{name}: {value}", style="dim", highlight=False, markup=False, soft_wrap=True)
     if json_path is not None:
         write_text(json_path, json.dumps(moments_json(result), indent=2, default=str) + "\n")
+
+
+def moments_page(result: MomentsResult) -> Page:
+    """The same as a page, with curves and single queries."""
+    return Page(
+        title="Moments of narrated actions in long videos",
+        remark=RENDERED_HEADING,
+        tables=moment_tables(result),
+        facts=result.facts,
+        details=result.illustrated.details(),
+        draw=result.illustrated.draw,
+    )
+
+
+def moment_tables(result: MomentsResult) -> tuple[Table, ...]:
+    """In the own video, among all videos, by length of the action, and by EgoNLQ's metric."""
+    everywhere = [(row, row.everywhere, row.everywhere_gain) for row in result.rows if row.everywhere is not None]
+    return (
+        _main_table("in the query's own video", [(row, row.own, row.own_gain) for row in result.rows]),
+        _main_table("among all videos", everywhere),
+        _bucket_table(result),
+        _nlq_table(result),
+    )
 
 
 def moments_json(result: MomentsResult) -> dict[str, object]:

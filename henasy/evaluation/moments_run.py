@@ -3,6 +3,7 @@
 N clips of a video, D width of the joint space.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,9 +15,12 @@ from numpy.typing import NDArray
 from henasy.checkpoint.encoder import Encoder, load_encoder
 from henasy.errors import InputError, SpaceMismatchError, VideoError
 from henasy.evaluation.dense import PlanRule, Window, dense_features
+from henasy.evaluation.details import ItemPicture, Wanted
 from henasy.evaluation.encoded import encoder_facts
+from henasy.evaluation.frame_rules import EGO4D_FRAMES
 from henasy.evaluation.indexed_clips import indexed_clips
 from henasy.evaluation.intervals import Difference, paired_difference
+from henasy.evaluation.item_pictures import item_pictures
 from henasy.evaluation.moment_baselines import (
     DenseClips,
     Finder,
@@ -37,13 +41,16 @@ from henasy.evaluation.moment_scores import (
     true_labels,
     tuned_level,
 )
+from henasy.evaluation.moments_details import moments_details
 from henasy.evaluation.nlq import NlqScores, nlq_scores
 from henasy.evaluation.rendered_archives import long_archive
 from henasy.evaluation.rendered_spans import read_actions
 from henasy.evaluation.report import file_digest
+from henasy.evaluation.result import Illustrated
 from henasy.index.reader import Index
 from henasy.scenes.archive import video_path
 from henasy.search.moments import MomentRule, find_moments
+from henasy.video.video_files import VideoFiles
 
 OURS = "find_moments"
 CEILING = "ceiling: find_moments on true labels"
@@ -79,6 +86,8 @@ class FinderResult(NamedTuple):
     """Of `find_moments` over this finder in mean IoU, in the own video; None for `find_moments` and the ceiling"""
     everywhere_gain: Difference | None
     """The same among all videos"""
+    found: list[RankedSpans]
+    """(Q,) the answers in the own video"""
 
 
 class MomentsResult(NamedTuple):
@@ -88,6 +97,8 @@ class MomentsResult(NamedTuple):
     buckets: dict[str, NDArray[np.bool_]]
     """(Q,) masks of the queries by the length of the narrated action"""
     facts: dict[str, object]
+    illustrated: Illustrated
+    """What a report shows beside them"""
 
 
 def run(options: MomentsOptions) -> MomentsResult:
@@ -121,7 +132,9 @@ def run(options: MomentsOptions) -> MomentsResult:
         "tuned on": f"{train_archive.name}, narrations sha256 {file_digest(train_archive / 'narrations.csv')}",
         **facts,
     }
-    return MomentsResult(rows, length_buckets(test.queries), facts)
+    details = partial(moments_details, test.queries, {row.name: row.found for row in rows}, OURS)
+    draw = partial(_draw, encoder, archive)
+    return MomentsResult(rows, length_buckets(test.queries), facts, Illustrated(details, draw))
 
 
 def load_moments(
@@ -196,13 +209,13 @@ def ceiling(test: MomentSet) -> FinderResult:
         # Shares of time, unlike cosines, are half where an action ends.
         moments = find_moments(clips.starts_s, clips.ends_s, labels, rule=MomentRule(level=0.5))
         found.append(RankedSpans(moments.spans, moments.scores))
-    return FinderResult(CEILING, measure_own(test.queries, found), None, _nlq(test.queries, found), None, None)
+    return FinderResult(CEILING, measure_own(test.queries, found), None, _nlq(test.queries, found), None, None, found)
 
 
 def _row(name: str, test: MomentSet, find: Finder, score: Score) -> FinderResult:
     found = found_in_own_video(test, find, score)
     own, everywhere = measure_own(test.queries, found), measure_all_videos(test, find, score)
-    return FinderResult(name, own, everywhere, _nlq(test.queries, found), None, None)
+    return FinderResult(name, own, everywhere, _nlq(test.queries, found), None, None, found)
 
 
 def _with_gains(row: FinderResult, ours: FinderResult, groups: NDArray[np.int64]) -> FinderResult:
@@ -216,6 +229,13 @@ def _with_gains(row: FinderResult, ours: FinderResult, groups: NDArray[np.int64]
 
 def _nlq(queries: list[MomentQuery], found: list[RankedSpans]) -> NlqScores:
     return nlq_scores([one.spans for one in found], np.array([query.own_s for query in queries], np.float64))
+
+
+def _draw(encoder: Encoder, archive: Path, wanted: Sequence[Wanted]) -> Sequence[ItemPicture]:
+    uids = {one.span.video_id for one in wanted}
+    paths = {uid: video_path(archive, uid) for uid in uids}
+    files = {uid: VideoFiles(video_id=uid, paths=(path,), chunk_starts_s=None) for uid, path in paths.items()}
+    return item_pictures(wanted, encoder, EGO4D_FRAMES, files)
 
 
 def _check_plan(index: Index, options: MomentsOptions) -> None:

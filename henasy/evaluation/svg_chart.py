@@ -10,6 +10,10 @@ from henasy.evaluation.details import Chart, Line
 
 WIDTH_PX, HEIGHT_PX = 460, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 30, 44
+_LEGEND_ROW_PX = 16
+_TITLE_ROW_CHARS = 58
+"""What fits into the row of the title, in characters of about 7 px, with this many between names:"""
+_BETWEEN_CHARS = 2
 _COLOURS = ("#1f6fb4", "#d1495b", "#2a9d6f", "#b07d2b", "#7d5ba6")
 
 
@@ -18,8 +22,10 @@ def svg_chart(chart: Chart) -> str:
     points = [line for line in chart.lines if len(line.x)]
     x_ticks = _ticks(np.concatenate([line.x for line in points] or [np.array([1.0, 10.0])]), is_log=chart.is_log_x)
     y_ticks = _ticks(np.concatenate([line.y for line in points] or [np.array([0.0, 1.0])]), is_log=False)
+    is_beside = len(chart.title) + sum(len(line.name) + _BETWEEN_CHARS for line in chart.lines) <= _TITLE_ROW_CHARS
+    height_px = HEIGHT_PX + (0 if is_beside else len(chart.lines) * _LEGEND_ROW_PX)
     parts = [
-        f'<svg viewBox="0 0 {WIDTH_PX} {HEIGHT_PX}" width="{WIDTH_PX}" height="{HEIGHT_PX}" role="img">',
+        f'<svg viewBox="0 0 {WIDTH_PX} {height_px}" width="{WIDTH_PX}" height="{height_px}" role="img">',
         f'<text x="{_LEFT}" y="18" class="title">{html.escape(chart.title)}</text>',
         *(_x_tick(tick, x_ticks, chart) for tick in x_ticks),
         *(_y_tick(tick, y_ticks) for tick in y_ticks),
@@ -28,10 +34,19 @@ def svg_chart(chart: Chart) -> str:
     ]
     for number, line in enumerate(chart.lines):
         parts.append(_line(line, number, x_ticks, y_ticks, chart))
-    return "\n".join([*parts, _legend(chart), "</svg>"])
+    return "\n".join([*parts, _legend_beside(chart) if is_beside else _legend_below(chart), "</svg>"])
 
 
-def _legend(chart: Chart) -> str:
+def _legend_below(chart: Chart) -> str:
+    """The names of the lines in their colours, one under the other, for names that do not fit beside the title."""
+    return "".join(
+        f'<text x="{_LEFT}" y="{HEIGHT_PX + 8 + row * _LEGEND_ROW_PX}">'
+        f'<tspan fill="{_COLOURS[row % len(_COLOURS)]}">{html.escape(line.name)}</tspan></text>'
+        for row, line in enumerate(chart.lines)
+    )
+
+
+def _legend_beside(chart: Chart) -> str:
     """The names of the lines in their colours, in the row of the title."""
     names = " &#160; ".join(
         f'<tspan fill="{_COLOURS[number % len(_COLOURS)]}">{html.escape(line.name)}</tspan>'

@@ -58,14 +58,26 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / "test", folder / "train"
 
 
+def _check_page(text: str) -> None:
+    assert "<h1>Moments of narrated actions in long videos</h1>" in text
+    assert f'<p class="remark">{RENDERED_HEADING}</p>' in text
+    assert text.count("<table>") == 4
+    assert text.count("<svg") == 4
+    assert all(text.count(finder) >= 4 + 3 for finder in FINDERS)
+    assert text.count("data:image/jpeg") > 10
+    assert "the narrated action, " in text
+    assert "no frame" not in text
+
+
 def test_all_finders_are_measured_and_the_ceiling_is_highest(
     run_script: Any, archives: tuple[Path, Path], random_checkpoint: Path, tmp_path: Path
 ) -> None:
     test, train = archives
-    out = tmp_path / "moments.json"
+    out, page = tmp_path / "moments.json", tmp_path / "page.html"
     options = ("--model", random_checkpoint, "--archive", test, "--train-archive", train, "--json", out)
-    result = run_script("moments.py", *options)
+    result = run_script("moments.py", *options, "--report", page)
     assert result.exit_code == 0, result.output
+    _check_page(page.read_text())
     assert RENDERED_HEADING in result.output
     written = json.loads(out.read_text())
     assert list(written["finders"]) == FINDERS

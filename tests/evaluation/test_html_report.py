@@ -134,6 +134,19 @@ def test_a_report_of_few_queries_shows_none_twice(tmp_path: Path) -> None:
     assert "Curves" not in (tmp_path / "r.html").read_text()
 
 
+def test_names_that_do_not_fit_beside_the_title_stand_below(tmp_path: Path) -> None:
+    def chart(name: str) -> str:
+        lines = tuple(Line(f"{name} {row}", np.arange(3.0), np.arange(3.0)) for row in range(3))
+        return svg_chart(Chart(title="title", x_label="x", y_label="y", lines=lines))
+
+    short, long = chart("a"), chart("a name of some words")
+    assert f'viewBox="0 0 {WIDTH_PX} {HEIGHT_PX}"' in short
+    height_px = int(re.findall(rf'viewBox="0 0 {WIDTH_PX} (\d+)"', long)[0])
+    places = [int(y) for y in re.findall(r'y="(\d+)"><tspan', long)]
+    assert len(set(places)) == 3
+    assert HEIGHT_PX < min(places) < max(places) < height_px
+
+
 def test_a_heading_that_begins_with_the_title_is_not_said_twice(tmp_path: Path) -> None:
     path = tmp_path / "r.html"
     whole = replace(result_of({"a": 1.0, "b": 0.0}), heading="EgoTest, percent")
