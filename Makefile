@@ -22,7 +22,7 @@ $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "henasy needs Python 3.11 or newer; set PYTHON=/path/to/python" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --no-deps -c constraints.txt --extra-index-url $(TORCH_INDEX) torch
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[cpu,egovlp,lora,dev]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[cpu,chat,egovlp,train,lora,dev]'
 	touch $(READY)
 
 demo: $(READY)

@@ -40,7 +40,7 @@ FORBIDDEN = {
 
 OWNERS = {
     "faiss": ("henasy/index/nearest.py",),
-    "ray": ("indexer/ray_workers.py",),
+    "ray": ("indexer/ray_",),
     "decord": ("henasy/video/decord_decoder.py",),
     "panda3d": ("henasy/scenes/renderer.py",),
     "tokenizers": ("henasy/text/tokenizer.py", "henasy/text/wordpiece.py"),
@@ -55,7 +55,7 @@ OWNERS = {
     ),
     "scipy": ("henasy/losses/matching.py",),
     "peft": ("henasy/model/adapters.py",),
-    "transformers": ("henasy/model/distilbert_dual.py",),
+    "transformers": ("henasy/model/distilbert_dual.py", "henasy/text/chat_model.py"),
     "av": ("henasy/video/", "henasy/scenes/"),
     "pyarrow": ("henasy/index/", "henasy/training/", "indexer/metadata.py"),
     "torch.distributed": ("henasy/training/distributed.py",),

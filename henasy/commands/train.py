@@ -12,6 +12,7 @@ from henasy.commands.train_egoclip import boxes, egoclip
 from henasy.commands.train_egoncepp import egoncepp
 from henasy.commands.train_evaluations import evaluation_options, folder_scores
 from henasy.commands.train_moments import moments
+from henasy.commands.train_phrases import phrases
 from henasy.errors import HenasyError
 from henasy.scenes.archive import ArchiveConfig, write_archive
 from henasy.scenes.repertoire import DEFAULT_REPERTOIRE, REPERTOIRES, RepertoireName
@@ -132,6 +133,7 @@ def _say_nothing(line: str) -> None:
 main.add_command(egoclip)
 main.add_command(boxes)
 main.add_command(egoncepp)
+main.add_command(phrases)
 main.add_command(moments)
 
 

@@ -1,0 +1,52 @@
+"""`henasy-train phrases`: verb phrases of EgoClip's narrations, by a chat model or from the taxonomy."""
+
+import time
+from pathlib import Path
+
+import click
+
+from henasy.errors import HenasyError
+from henasy.text.chat_model import ChatModel
+from henasy.training.egoclip.annotations import open_clips
+from henasy.training.egoclip.taxonomy import check_tags, read_taxonomy
+from henasy.training.egoclip_phrases import unread_file, write_phrases
+
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+
+
+@click.command()
+@click.option("--annotations", type=_FILE, required=True, help="egoclip.csv.")
+@click.option("--taxonomy", type=_FOLDER, required=True, help="Folder of narration_{noun,verb}_taxonomy.csv.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Parquet file to write.")
+@click.option("--model", help="Chat model, folder or hub id; without one, the taxonomy's verb and object.")
+@click.option("--cache", type=click.Path(path_type=Path, file_okay=False), help="Copy of the columns; OUT.cache.")
+@click.option("--device", default="cpu", show_default=True, help="Where the model computes: cpu, cuda, cuda:N.")
+@click.option("--batch-size", default=32, show_default=True, help="Narrations that the model answers at a time.")
+@click.option("--max-tokens", default=64, show_default=True, help="An answer is cut after so many.")
+def phrases(
+    annotations: Path,
+    taxonomy: Path,
+    out: Path,
+    model: str | None,
+    cache: Path | None,
+    device: str,
+    batch_size: int,
+    max_tokens: int,
+) -> None:
+    """Writes a verb phrase in "-ing" form for every clip. Killed, the same command goes on where it was."""
+    try:
+        table = open_clips(annotations, cache or out.with_name(f"{out.name}.cache"))
+        kinds = read_taxonomy(taxonomy)
+        check_tags(kinds, table)
+        chat = None
+        if model is not None:
+            chat = ChatModel(model, device=device, batch_size=batch_size, max_new_tokens=max_tokens)
+        started_s = time.monotonic()
+        counts = write_phrases(table, kinds, out, chat=chat, report=click.echo)
+    except (HenasyError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    took_s = time.monotonic() - started_s
+    click.echo(f"wrote {out}: {counts.num_rows:,} clips in {took_s:.0f} s, {counts.num_rows / took_s:,.0f} a second")
+    click.echo(f"  {counts.num_answered:,} by the model, {counts.num_empty:,} without a verb")
+    click.echo(f"  {counts.num_unread:,} answers could not be read: {unread_file(out).name} lists them")
