@@ -1,4 +1,4 @@
-"""Examining, decoding and encoding on Ray. Owner of Ray.
+"""Examining, decoding and encoding on Ray. One of the owners of Ray.
 
     files -> examine tasks -> what each file is
     units -> lanes: decode task (streams batches, held back) -> encoder actor -> finished unit
@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple
 
-import ray as _ray
 from ray.exceptions import OutOfMemoryError, RayError, WorkerCrashedError
 
-from henasy.errors import ConfigError, HenasyError
+from henasy.errors import HenasyError
 from henasy.index import ClipRows, IndexSettings, StagedUnit
 from henasy.video import ClipBatch, RefusedClips, read_clips
+from indexer.ray_start import given_address, ray, start_ray
 from indexer.survey import Examined, examine
 from indexer.units import (
     ClipEncoder,
@@ -33,9 +33,6 @@ from indexer.units import (
     encode_batch,
     refuse_unit,
 )
-
-# Ray's own hints do not know what `remote` and `options` add to functions and classes.
-ray: Any = _ray
 
 LoadEncoder = Callable[[str, int | None], ClipEncoder]
 """(device, CPU threads) -> encoder; called once in every encoding process."""
@@ -52,9 +49,6 @@ _BATCHES_IN_ENCODING = 2
 """Batches of one lane that are with encoders: a lone lane keeps two busy, and none waits for the driver."""
 _MAX_FRAME_BYTES = 320 * 570 * 3
 """The largest frame that leaves a decoder, 16:9 with a short side of 320 px."""
-_TOKEN_HINT = "; a cluster that asks for a token (`ray start` sets one up) needs RAY_AUTH_MODE=token here too"
-"""Ray's own message does not say why it was turned away."""
-_OVERLOAD_HINT = "; the machine may be overloaded; run the same command again"
 _POLL_S = 0.5
 _BATCH_CLIPS = {"cpu": 16, "cuda": 64}
 
@@ -144,7 +138,7 @@ class RayWorkers:
 
     @property
     def _address(self) -> str | None:
-        return self._config.address or os.environ.get("RAY_ADDRESS")
+        return given_address(self._config.address)
 
     @property
     def _num_decoders(self) -> int:
@@ -163,27 +157,10 @@ class RayWorkers:
     def _start_ray(self) -> None:
         if self._has_begun_ray or ray.is_initialized():
             return
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        quiet = {"log_to_driver": False, "logging_level": "error"}
         if self._address is not None:
-            try:
-                _init_ray(1, address=self._address, **quiet)
-            except Exception as error:
-                raise ConfigError(
-                    f"address {self._address}: Ray does not start: {_sentence(error)}{_TOKEN_HINT}"
-                ) from error
+            start_ray(self._address)
         else:
-            try:
-                _init_ray(
-                    _ATTEMPTS,
-                    address="local",
-                    num_cpus=self._num_decoders,
-                    include_dashboard=False,
-                    object_store_memory=self._store_bytes(),
-                    **quiet,
-                )
-            except Exception as error:
-                raise HenasyError(f"Ray did not start on this machine: {_sentence(error)}{_OVERLOAD_HINT}") from error
+            start_ray(None, num_cpus=self._num_decoders, object_store_memory=self._store_bytes())
         self._has_begun_ray = True
 
     def _store_bytes(self) -> int:
@@ -320,27 +297,6 @@ class _EncoderActor:
         if isinstance(batch, RefusedClips):
             return batch
         return encode_batch(self._encoder, batch, self._settings, first)
-
-
-def _init_ray(attempts: int, **options: Any) -> None:
-    """Starts or joins Ray; a failed attempt leaves nothing running.
-
-    Raises:
-        Exception: as Ray raises it. A node that is up too late is a bare `Exception`, so no narrower class will do.
-    """
-    for attempts_left in reversed(range(attempts)):
-        try:
-            ray.init(**options)
-            return
-        except Exception:
-            ray.shutdown()
-            if not attempts_left:
-                raise
-
-
-def _sentence(error: Exception) -> str:
-    """Ray's message, ready to be continued."""
-    return str(error).strip().rstrip(".")
 
 
 def _last_line(error: Exception) -> str:
