@@ -52,7 +52,7 @@ def _train(
     plan = ClipPlan(clip_s=plan.clip_s, stride_s=plan.stride_s, num_frames=encoder.num_frames)
     config = EndsConfig(
         num_frames=encoder.num_frames,
-        num_patches=encoder.grid[0] * encoder.grid[1],
+        grid=encoder.grid,
         num_entities=encoder.num_entities,
         clip_s=plan.clip_s,
         stride_s=plan.stride_s,

@@ -8,13 +8,19 @@ from numpy.typing import NDArray
 
 from henasy.errors import InputError, NotFoundError
 from henasy.evaluation.moment_baselines import DenseClips
+from henasy.heads.moment_ends import EndsHead
 from henasy.index.reader import Index
 
 _LISTED = 10
 
 
-def indexed_clips(index: Index, uids: Sequence[str]) -> dict[str, DenseClips]:
+def indexed_clips(index: Index, uids: Sequence[str], ends: EndsHead | None = None) -> dict[str, DenseClips]:
     """By uid, the clips of the video whose file has that name, whatever its folder and suffix.
+
+    Args:
+        index: what holds them.
+        uids: names of video files.
+        ends: tells where anything starts or ends; None for clips without that.
 
     Raises:
         NotFoundError: a video is not in the index, or none of its clips could be read.
@@ -38,6 +44,9 @@ def indexed_clips(index: Index, uids: Sequence[str]) -> dict[str, DenseClips]:
         columns = index.clips(numbers)
         vectors = index.clip_vectors(numbers).astype(np.float32)
         clips[uid] = DenseClips(columns.start_s, columns.end_s, vectors, *_entities(index, numbers))
+        if ends is not None and index.num_entities:
+            end_scores = ends.scores(columns.start_s, columns.end_s, index.assignment(numbers))
+            clips[uid] = clips[uid]._replace(ends=end_scores)
     return clips
 
 

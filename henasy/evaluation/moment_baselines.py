@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from henasy.errors import ConfigError
+from henasy.heads.moment_ends import EndScores
 
 Floats = NDArray[np.float64]
 
@@ -32,6 +33,8 @@ class DenseClips(NamedTuple):
     """(N, E, D) L2-normalised; None or E = 0 where there are none"""
     is_valid: NDArray[np.bool_] | None = None
     """(N, E) whether an entity owns any patch"""
+    ends: EndScores | None = None
+    """Where anything starts or ends, for models that tell; `find_moments` alone looks at them"""
 
     @property
     def middles_s(self) -> Floats:

@@ -47,9 +47,13 @@ from henasy.evaluation.rendered_archives import long_archive
 from henasy.evaluation.rendered_spans import read_actions
 from henasy.evaluation.report import file_digest
 from henasy.evaluation.result import Illustrated
+from henasy.heads.moment_ends import EndsHead
+from henasy.heads.moment_ends_file import read_ends_head
 from henasy.index.reader import Index
 from henasy.scenes.archive import video_path
+from henasy.search.moment_ends import refine_ends
 from henasy.search.moments import MomentRule, find_moments
+from henasy.video.plan import ClipPlan
 from henasy.video.video_files import VideoFiles
 
 OURS = "find_moments"
@@ -122,7 +126,9 @@ def run(options: MomentsOptions) -> MomentsResult:
         )
     archive = options.archive or long_archive("test")
     train_archive = options.train_archive or long_archive("train")
-    test = load_moments(archive, encoder, plan, index=index, is_cached=options.is_cached)
+    cut = ClipPlan(clip_s=plan.window_s, stride_s=plan.stride_s, num_frames=encoder.num_frames)
+    ends = read_ends_head(options.model, encoder, cut)
+    test = load_moments(archive, encoder, plan, index=index, ends=ends, is_cached=options.is_cached)
     train = load_moments(train_archive, encoder, plan, is_cached=options.is_cached)
     rows, facts = score_finders(test, train)
     facts = {
@@ -138,9 +144,23 @@ def run(options: MomentsOptions) -> MomentsResult:
 
 
 def load_moments(
-    archive: Path, encoder: Encoder, plan: PlanRule, *, index: Index | None = None, is_cached: bool = True
+    archive: Path,
+    encoder: Encoder,
+    plan: PlanRule,
+    *,
+    index: Index | None = None,
+    ends: EndsHead | None = None,
+    is_cached: bool = True,
 ) -> MomentSet:
     """The narrations of an archive as queries, and the clips of its videos.
+
+    Args:
+        archive: whose narrations are asked for.
+        encoder: of texts, and of clips unless there is an index.
+        plan: how videos are cut.
+        index: holds the clips already.
+        ends: tells where anything starts or ends; None for clips without that.
+        is_cached: whether features are kept and read.
 
     Raises:
         NotFoundError, AnnotationError: the narrations are missing or wrong, or the index lacks a video.
@@ -149,14 +169,21 @@ def load_moments(
     queries = narrated_queries(read_actions(archive))
     uids = sorted({query.video_uid for query in queries})
     if index is not None:
-        clips = indexed_clips(index, uids)
+        clips = indexed_clips(index, uids, ends)
     else:
         windows = [Window(uid, video_path(archive, uid)) for uid in uids]
         found = dense_features(encoder, windows, plan, has_entities=True, is_caching=is_cached)
         if found.listed():
             raise VideoError(f"{archive}: " + "; ".join(found.listed()))
         clips = {
-            uid: DenseClips(one.starts_s, one.ends_s, np.asarray(one.clip), one.entities, one.is_valid)
+            uid: DenseClips(
+                one.starts_s,
+                one.ends_s,
+                np.asarray(one.clip),
+                one.entities,
+                one.is_valid,
+                None if ends is None else ends.scores(one.starts_s, one.ends_s, np.asarray(one.assignment)),
+            )
             for uid, one in found.features.items()
         }
     texts = list(dict.fromkeys(query.text for query in queries))
@@ -187,6 +214,7 @@ def score_finders(test: MomentSet, train: MomentSet) -> tuple[list[FinderResult]
         "their video, any of which counts",
         "run threshold": f"{run_level}, mean IoU {run_iou:.3f} where it was tuned",
         "crossing threshold": f"{crossing_level}, mean IoU {crossing_iou:.3f} where it was tuned",
+        "ends": "refined by the checkpoint's head" if _has_ends(test) else "as scores say; the checkpoint has no head",
         "intervals": "95 %, paired bootstrap over whole videos",
         "end error": "median over both ends of the top moments that meet a true action at all, and of those with IoU "
         "above 0.5",
@@ -195,9 +223,10 @@ def score_finders(test: MomentSet, train: MomentSet) -> tuple[list[FinderResult]
 
 
 def found_by_henasy(clips: DenseClips, scores: NDArray[np.float64]) -> RankedSpans:
-    """What the project's own finder answers, with the rule of a search."""
+    """What the project's own finder answers, with the rule of a search; its ends refined where there is a head."""
     found = find_moments(clips.starts_s, clips.ends_s, scores, vectors=clips.vectors, rule=MomentRule())
-    return RankedSpans(found.spans, found.scores)
+    spans = found.spans if clips.ends is None else refine_ends(found.spans, clips.ends)
+    return RankedSpans(spans, found.scores)
 
 
 def ceiling(test: MomentSet) -> FinderResult:
@@ -236,6 +265,10 @@ def _draw(encoder: Encoder, archive: Path, wanted: Sequence[Wanted]) -> Sequence
     paths = {uid: video_path(archive, uid) for uid in uids}
     files = {uid: VideoFiles(video_id=uid, paths=(path,), chunk_starts_s=None) for uid, path in paths.items()}
     return item_pictures(wanted, encoder, EGO4D_FRAMES, files)
+
+
+def _has_ends(moments: MomentSet) -> bool:
+    return any(clips.ends is not None for clips in moments.clips.values())
 
 
 def _check_plan(index: Index, options: MomentsOptions) -> None:

@@ -36,24 +36,29 @@ class EndsConfig:
     """Sizes of a head, and the clips it is for."""
 
     num_frames: int
-    num_patches: int
-    """Of one frame, a square grid."""
+    grid: tuple[int, int]
+    """Patches per column and row of a frame."""
     num_entities: int
     clip_s: float
     stride_s: float
     hidden: int = 128
 
     def __post_init__(self) -> None:
-        for name in ("num_frames", "num_patches", "num_entities", "hidden"):
-            value = getattr(self, name)
+        counts = {name: getattr(self, name) for name in ("num_frames", "num_entities", "hidden")}
+        if not (isinstance(self.grid, tuple) and len(self.grid) == 2):
+            raise ConfigError(f"grid is {self.grid!r}, must be two integers above 0")
+        for name, value in (*counts.items(), *(("grid", side) for side in self.grid)):
             if not (isinstance(value, int) and not isinstance(value, bool) and value > 0):
                 raise ConfigError(f"{name} is {value!r}, must be an integer above 0")
-        if math.isqrt(self.num_patches) ** 2 != self.num_patches:
-            raise ConfigError(f"num_patches is {self.num_patches}, must be a square number")
         for name in ("clip_s", "stride_s"):
             value = getattr(self, name)
             if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):
                 raise ConfigError(f"{name} is {value!r}, must be a number of seconds above 0")
+
+    @property
+    def num_patches(self) -> int:
+        """K, patches of a frame."""
+        return self.grid[0] * self.grid[1]
 
     @property
     def cell_s(self) -> float:
@@ -84,6 +89,8 @@ class EndScores(NamedTuple):
     """(M,)"""
     ends: Floats
     """(M,)"""
+    stride_s: float
+    """From one clip to the next, `CELLS` cells"""
 
 
 class EndsHead:
@@ -117,14 +124,15 @@ class EndsHead:
         is_aligned = np.abs(starts_s - places * config.stride_s) < _ALIGNED_S
         is_aligned &= np.abs(ends_s - starts_s - config.clip_s) < _ALIGNED_S
         if not is_aligned.any():
-            return EndScores(np.zeros(0), np.zeros(0, np.float32), np.zeros(0, np.float32))
+            return EndScores(np.zeros(0), np.zeros(0, np.float32), np.zeros(0, np.float32), config.stride_s)
         places, found = places[is_aligned], self._hidden(assignment[is_aligned])
         outputs = self._outputs(places, found)
-        return EndScores(self._times(places).ravel(), outputs[..., 0].ravel(), outputs[..., 1].ravel())
+        starts, ends = outputs[..., 0].ravel(), outputs[..., 1].ravel()
+        return EndScores(self._times(places).ravel(), starts, ends, config.stride_s)
 
     def _hidden(self, assignment: NDArray[np.uint8]) -> Floats:
         """(N, H) the first layer, which sees each clip alone."""
-        features = assignment_features(assignment, self.config.num_entities)
+        features = assignment_features(assignment, self.config)
         features = (features - self._weights["mean"]) / self._weights["scale"]
         return _rectified(features @ self._weights["first.weight"].T + self._weights["first.bias"])
 
@@ -142,26 +150,25 @@ class EndsHead:
         return times_s
 
 
-def assignment_features(assignment: NDArray[np.uint8], num_entities: int) -> Floats:
+def assignment_features(assignment: NDArray[np.uint8], config: EndsConfig) -> Floats:
     """(N, F) of each frame and entity the share of patches, their place and spread; of each step how many changed.
 
     Args:
         assignment: (N, T, K) the entity of each patch.
-        num_entities: E.
+        config: sizes.
     """
     num, num_frames, num_patches = assignment.shape
-    owned = (assignment[..., None] == np.arange(num_entities)).astype(np.float32)
-    shape = _placing(num_patches).T @ owned.reshape(num * num_frames, num_patches, num_entities)
+    owned = (assignment[..., None] == np.arange(config.num_entities)).astype(np.float32)
+    shape = _placing(config.grid).T @ owned.reshape(num * num_frames, num_patches, config.num_entities)
     changed = np.abs(owned[:, 1:] - owned[:, :-1]).mean(axis=2)
     return np.concatenate([shape.reshape(num, -1), changed.reshape(num, -1)], axis=1)
 
 
-def _placing(num_patches: int) -> Floats:
+def _placing(grid: tuple[int, int]) -> Floats:
     """(K, 6) what each patch adds to an entity's share, place and spread."""
-    side = math.isqrt(num_patches)
-    row, column = np.divmod(np.arange(num_patches), side)
-    y, x = (line / max(1, side - 1) - 0.5 for line in (row, column))
-    shape = np.stack([np.ones_like(x), y, x, y * y, x * x, y * x], axis=1) / num_patches
+    row, column = np.divmod(np.arange(grid[0] * grid[1]), grid[1])
+    y, x = row / max(1, grid[0] - 1) - 0.5, column / max(1, grid[1] - 1) - 0.5
+    shape = np.stack([np.ones_like(x), y, x, y * y, x * x, y * x], axis=1) / len(x)
     return shape.astype(np.float32)
 
 

@@ -49,11 +49,10 @@ def read_ends_head(model: str | Path, encoder: Encoder, plan: ClipPlan) -> EndsH
             f"{folder}: was trained in space {stored.facts.get(SPACE)}, the checkpoint makes space {encoder.space_id}; "
             "train it again with `henasy-train moments`, or remove the folder"
         )
-    given = (encoder.num_entities, encoder.grid[0] * encoder.grid[1])
-    if (config.num_entities, config.num_patches) != given:
+    if (config.num_entities, config.grid) != (encoder.num_entities, encoder.grid):
         raise CheckpointError(
-            f"{folder}: is for {config.num_entities} entities over {config.num_patches} patches, the checkpoint has "
-            f"{given[0]} over {given[1]}"
+            f"{folder}: is for {config.num_entities} entities over a grid of {config.grid}, the checkpoint has "
+            f"{encoder.num_entities} over {encoder.grid}"
         )
     shapes = {name: torch.Size(shape) for name, shape in config.shapes().items()}
     require_fit(shapes, stored.weights, str(folder))
@@ -81,6 +80,6 @@ def save_ends_head(
 
 def _config(values: dict[str, Any], folder: Path) -> EndsConfig:
     try:
-        return EndsConfig(**values)
-    except (ConfigError, TypeError) as error:
+        return EndsConfig(**{**values, "grid": tuple(values["grid"])})
+    except (ConfigError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder}: not the sizes of a head: {error}") from error

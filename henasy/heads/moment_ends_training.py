@@ -138,7 +138,7 @@ def _lesson(config: EndsConfig, video: NarratedVideo, row: int) -> _Lesson:
         raise InputError("videos", f"assignment of video {row} has shape {video.assignment.shape}, needed is {wanted}")
     if len(video.starts_s) > 1 and not np.allclose(np.diff(video.starts_s), config.stride_s):
         raise InputError("videos", f"clips of video {row} do not start every {config.stride_s:g} s")
-    features = assignment_features(video.assignment, config.num_entities)
+    features = assignment_features(video.assignment, config)
     return _Lesson(torch.from_numpy(features), torch.from_numpy(end_targets(config, video.starts_s, video.spans)))
 
 

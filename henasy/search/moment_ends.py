@@ -19,7 +19,7 @@ _SPREAD_STRIDES = 0.8
 """How far ends by scores usually are from the true ones; both chosen on development archives (docs/benchmarks.md)."""
 
 
-def refine_ends(spans: Floats, scores: EndScores, stride_s: float) -> Floats:
+def refine_ends(spans: Floats, scores: EndScores) -> Floats:
     """(M, 2) the same moments with their ends refined; where no cell is near, an end stays.
 
     Moments that were disjoint stay so: none reaches past another's middle, and of two that would then overlap the
@@ -28,9 +28,8 @@ def refine_ends(spans: Floats, scores: EndScores, stride_s: float) -> Floats:
     Args:
         spans: (M, 2) start and end in seconds, best first.
         scores: of the cells near the ends; others may be there.
-        stride_s: from one clip to the next.
     """
-    middles_s = spans.mean(axis=1)
+    middles_s, stride_s = spans.mean(axis=1), scores.stride_s
     refined = spans.copy()
     for row, (start_s, end_s) in enumerate(spans.tolist()):
         middle_s = float(middles_s[row])

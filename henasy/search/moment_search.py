@@ -289,11 +289,10 @@ class MomentSearch:
     def _nearer(self, spans: NDArray[np.float64], video: _Video, ends: EndsHead) -> NDArray[np.float64]:
         """(M, 2) moments of one video with their ends refined, from the clips around those alone."""
         self._proceed()
-        stride_s = ends.config.stride_s
-        reach_s = (WINDOW_STRIDES + REACH + 1) * stride_s
+        reach_s = (WINDOW_STRIDES + REACH + 1) * ends.config.stride_s
         is_near = near_ends((video.starts_s + video.ends_s) / 2, spans, reach_s)
         assignment = self._index.assignment(video.rows[is_near])
-        return refine_ends(spans, ends.scores(video.starts_s[is_near], video.ends_s[is_near], assignment), stride_s)
+        return refine_ends(spans, ends.scores(video.starts_s[is_near], video.ends_s[is_near], assignment))
 
     def _with_ends(self, moment: FoundMoment, start_s: float, end_s: float) -> FoundMoment:
         video = self._video(moment.video_row)
