@@ -101,7 +101,7 @@ class Engine:
     def search(self, request: SearchRequest, proceed: Proceed = lambda: None) -> SearchAnswer:
         """The best hits of each query. Ranking is exact cosine over the stored vectors, ties in the order of rows.
 
-        A video scores as its best clip does, a moment as the mean `clip_evidence` over it. Of entities in overlapping
+        A video scores as its best clip does, a moment as its best three by `clip_evidence`. Of entities in overlapping
         clips of one video only the best is a hit, unless the request keeps them; moments never overlap.
 
         Args:

@@ -24,6 +24,10 @@ _STEADY = (0.15, 0.7, 0.15)
 _SPARE_SEEDS = 6
 _FIRST_REACH = 128
 _NUM_LANDMARKS = 32
+_NUM_SCORED = 3
+"""Clips that a moment's score is the mean of. 2 to 5 rank about as well; all of them, and one, rank worse."""
+_SAME_S = 1e-6
+"""Times that differ by less are the same."""
 _SHORTEST_SHARE = 0.25
 """No moment is shorter than this share of a clip: nothing measured could tell."""
 
@@ -34,7 +38,7 @@ class Moments(NamedTuple):
     spans: NDArray[np.float64]
     """(M, 2) start and end in seconds."""
     scores: NDArray[np.float64]
-    """(M,) the mean score over the moment, every clip by how much of its time the moment has."""
+    """(M,) the mean of the best three clips of the moment, or of as many as it has."""
     peaks: NDArray[np.int64]
     """(M,) the best clip of each, counted as the scores are."""
 
@@ -220,10 +224,11 @@ def _ranked(clips: _Clips, spans: list[tuple[float, float]], peaks: list[int], m
 
 
 def _score(clips: _Clips, span: tuple[float, float]) -> float:
-    # A long action's clips say the same many times: its best one alone would rank luck.
+    """The mean of the best clips that a moment has most of, compared with the clip that it has most of."""
     covered_s = np.minimum(clips.ends_s, span[1]) - np.maximum(clips.starts_s, span[0])
-    weights = np.maximum(covered_s, 0)
-    return float(weights @ clips.scores / weights.sum())
+    scores = clips.scores[covered_s > covered_s.max() / 2 + _SAME_S]
+    # A single clip may be lucky, and of a long action only some clips are clear.
+    return float(np.sort(scores)[-_NUM_SCORED:].mean())
 
 
 def _checked(

@@ -112,8 +112,8 @@ def test_planted_moments_come_first_with_ends_between_clips(engine: Engine) -> N
     hits = ask(engine, top_k=4)
     expected = [
         ("video0", (40.0, 47.5)),
-        ("video1", (200.0, 260.0)),
         ("video1", (100.3, 104.1)),
+        ("video1", (200.0, 260.0)),
         ("video3", (15.0, 21.0)),
     ]
     assert [hit.video.video_id for hit in hits] == [video for video, _ in expected]
@@ -135,8 +135,8 @@ def test_hits_carry_the_clips_under_them_and_a_score_made_of_them(engine: Engine
         if inside.any():
             assert hit.best_clip == tuple(spans[inside][np.argmax(scores[inside])])
         seconds = np.minimum(spans[:, 1], hit.span.end_s) - np.maximum(spans[:, 0], hit.span.start_s)
-        mean = np.average(evidence[under], weights=seconds[under])
-        assert hit.score == pytest.approx(mean, abs=1e-3)
+        most = np.sort(evidence[under][seconds[under] > 0.5 * seconds[under].max() + 1e-6])[-3:]
+        assert hit.score == pytest.approx(most.mean(), abs=1e-3)
 
 
 def test_a_scan_is_find_moments_on_each_video(engine: Engine) -> None:
@@ -247,7 +247,7 @@ def test_only_neighbourhoods_of_the_best_clips_are_read(engine: Engine, monkeypa
     assert len(read) <= (1 + 6) + 4
     # The stretch of the minute-long action was doubled until it was seen whole.
     read.clear()
-    long = ask(engine, top_k=3)[1]
+    long = ask(engine, top_k=3)[2]
     np.testing.assert_allclose(long.span, (200.0, 260.0), atol=0.5)
     assert max(read) > 32 + 60
 

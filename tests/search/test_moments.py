@@ -22,7 +22,8 @@ def covered(spans: NDArray[np.float64], actions: Spans) -> NDArray[np.float64]:
     shares = [
         np.maximum(np.minimum(spans[:, 1], end_s) - np.maximum(spans[:, 0], start_s), 0) for start_s, end_s in actions
     ]
-    return np.sum(shares, axis=0) / (spans[:, 1] - spans[:, 0])
+    part: NDArray[np.float64] = np.sum(shares, axis=0) / (spans[:, 1] - spans[:, 0])
+    return part
 
 
 def found(spans: NDArray[np.float64], scores: NDArray[np.float64], **options: object) -> Moments:
@@ -49,12 +50,31 @@ def test_two_actions_are_two_moments_worked_out_by_hand() -> None:
     spans = clips(60)
     shares = np.maximum(covered(spans, [(10.0, 14.0)]), 0.8 * covered(spans, [(30.0, 33.0)]))
     moments = found(spans, shares, rule=MomentRule(level=0.5, max_moments=2))
-    # Clips at 10..12 are full, those at 9 and 13 half; their means by seconds under the moment are worked out below.
+    # Clips at 10..12 and 30..31 are full; those at 9, 13, 29 and 32 are half in, which is not most of them.
     np.testing.assert_allclose(moments.spans, [(10.0, 14.0), (30.0, 33.0)], atol=1e-9)
     assert moments.peaks.tolist() == [10, 30]
-    first = (0.5 * 1 + 2 + 2 + 2 + 0.5 * 1) / 8
-    second = 0.8 * (0.5 * 1 + 2 + 2 + 0.5 * 1) / 6
-    np.testing.assert_allclose(moments.scores, [first, second])
+    np.testing.assert_allclose(moments.scores, [1.0, 0.8])
+
+
+def test_a_moment_scores_as_its_best_three_clips_worked_out_by_hand() -> None:
+    spans, scores = clips(60), np.zeros(60)
+    scores[10:15] = 0.7, 1.0, 0.9, 0.6, 0.8
+    scores[30] = 0.85
+    moments = found(spans, scores, rule=MomentRule(level=0.5, max_moments=2))
+    # The median of the five is 0.8, so the level is at 0.4: 4/7 of the way from clip 10 to 9, half way from 14 to 15.
+    np.testing.assert_allclose(moments.spans[0], (11 - 3 / 7, 15.5), atol=1e-9)
+    np.testing.assert_allclose(moments.scores, [(1.0 + 0.9 + 0.8) / 3, 0.85])
+    assert moments.peaks.tolist() == [11, 30]
+
+
+def test_one_clip_that_is_a_little_better_ranks_behind_neighbours_that_are_good() -> None:
+    """Where clips overlap, what one of them shows its neighbours show in part: a peak of one clip is luck."""
+    spans, scores = clips(60), np.zeros(60)
+    scores[10:16] = 0.8
+    scores[29:32] = 0.4, 0.95, 0.5
+    moments = found(spans, scores, rule=MomentRule(level=0.4, max_moments=2))
+    assert moments.peaks.tolist() == [10, 30]
+    np.testing.assert_allclose(moments.scores, [0.8, (0.4 + 0.95 + 0.5) / 3])
 
 
 def test_a_long_action_that_flickers_is_one_moment_when_its_clips_look_alike() -> None:
@@ -70,82 +90,103 @@ def test_a_long_action_that_flickers_is_one_moment_when_its_clips_look_alike() -
     assert np.ptp(alone.spans[0]) < 40
 
 
-def plain_moments(
-    spans: NDArray[np.float64], scores: NDArray[np.float64], vectors: NDArray[np.float32] | None, rule: MomentRule
-) -> tuple[list[list[float]], list[float]]:
-    """The rule in loops over Python lists, whole video at a time."""
-    n, centres = len(scores), spans.mean(axis=1)
-    times = [centres[0] + (centres[-1] - centres[0]) * k / 31 for k in range(32)]
-    marks = {min([i for i in range(n) if centres[i] >= time - 1e-9] or [n - 1]) for time in times}
-    units = None if vectors is None else vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+class Plain:
+    """The rule in loops over Python lists, a whole video at a time."""
 
-    def heights(first: int, last: int) -> list[float]:
-        near = []
-        for i in range(n):
-            is_apart = spans[i, 1] <= spans[first, 0] or spans[i, 0] >= spans[last, 1]
-            is_close = spans[first, 0] - rule.context_s < centres[i] < spans[last, 1] + rule.context_s
-            near.append(is_apart and (is_close or i in marks))
+    def __init__(
+        self, spans: NDArray[np.float64], scores: NDArray[np.float64], vectors: NDArray[np.float32] | None
+    ) -> None:
+        self.spans = [(float(start_s), float(end_s)) for start_s, end_s in spans]
+        self.scores: list[float] = scores.tolist()
+        self.units = None if vectors is None else vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        self.centres = [(start_s + end_s) / 2 for start_s, end_s in self.spans]
+        first, last = self.centres[0], self.centres[-1]
+        times = [first + (last - first) * k / 31 for k in range(32)]
+        rows = range(len(self.scores))
+        self.marks = {min([i for i in rows if self.centres[i] >= time - 1e-9] or [rows[-1]]) for time in times}
 
-        def scaled(values: list[float]) -> list[float]:
-            outside = [value for value, is_near in zip(values, near, strict=True) if is_near]
-            top = float(np.median(values[first : last + 1]))
-            low = [value for value in outside if value < (min(outside) + top) / 2]
-            background = float(np.median(low)) if low else min(outside or values)
-            height = top - background
-            return [(value - background) / height if height > 0 else 1.0 for value in values]
+    def background(self, first: int, last: int, context_s: float) -> list[int]:
+        """Rows of the clips around a run, and of the marks, that share no time with it."""
+        start_s, end_s = self.spans[first][0], self.spans[last][1]
+        rows = []
+        for i, (clip_start_s, clip_end_s) in enumerate(self.spans):
+            is_apart = clip_end_s <= start_s or clip_start_s >= end_s
+            is_close = start_s - context_s < self.centres[i] < end_s + context_s
+            if is_apart and (is_close or i in self.marks):
+                rows.append(i)
+        return rows
 
-        by_text = scaled(list(scores))
-        if units is None:
+    def heights(self, first: int, last: int, rule: MomentRule) -> list[float]:
+        """Of every clip: 0 in the background, 1 at the run's median."""
+        rows = self.background(first, last, rule.context_s)
+        by_text = scaled(self.scores, self.scores[first : last + 1], [self.scores[i] for i in rows])
+        if self.units is None:
             return by_text
-        mean = units[first : last + 1].mean(axis=0)
-        alike = scaled([float(unit @ mean) for unit in units])
-        return [(1 - rule.likeness) * a + rule.likeness * b for a, b in zip(by_text, alike, strict=True)]
+        mean = self.units[first : last + 1].mean(axis=0)
+        alike = [float(unit @ mean) for unit in self.units]
+        by_likeness = scaled(alike, alike[first : last + 1], [alike[i] for i in rows])
+        return [(1 - rule.likeness) * a + rule.likeness * b for a, b in zip(by_text, by_likeness, strict=True)]
 
-    def grown(peak: int) -> tuple[float, float]:
+    def grown(self, peak: int, rule: MomentRule) -> tuple[float, float]:
+        """The span around a peak, as if nothing else had been found."""
         first = last = peak
         for _ in range(4):
-            raised = [height - rule.level for height in heights(first, last)]
+            raised = [height - rule.level for height in self.heights(first, last, rule)]
             padded = [raised[0], *raised, raised[-1]]
-            steady = [0.15 * padded[i] + 0.7 * padded[i + 1] + 0.15 * padded[i + 2] for i in range(n)]
+            steady = [0.15 * padded[i] + 0.7 * padded[i + 1] + 0.15 * padded[i + 2] for i in range(len(raised))]
             first = last = peak
-            while last < n - 1 and steady[last + 1] > 0:
+            while last < len(steady) - 1 and steady[last + 1] > 0:
                 last += 1
             while first > 0 and steady[first - 1] > 0:
                 first -= 1
+        start_s = self.spans[first][0] if first == 0 else self.crossing(raised, first, first - 1)
+        end_s = self.spans[last][1] if last == len(raised) - 1 else self.crossing(raised, last, last + 1)
+        shortest_s = 0.25 * (self.spans[first][1] - self.spans[first][0])
+        middle_s = (start_s + end_s) / 2
+        is_long = end_s - start_s >= shortest_s
+        return (start_s, end_s) if is_long else (middle_s - shortest_s / 2, middle_s + shortest_s / 2)
 
-        def crossing(inside: int, outside: int) -> float:
-            high, low = max(0.0, raised[inside]), min(0.0, raised[outside])
-            share = high / (high - low) if high > low else 0.0
-            return float(centres[inside] + share * (centres[outside] - centres[inside]))
+    def crossing(self, raised: list[float], inside: int, outside: int) -> float:
+        """Where the line between two neighbours' heights is 0."""
+        high, low = max(0.0, raised[inside]), min(0.0, raised[outside])
+        share = high / (high - low) if high > low else 0.0
+        return float(self.centres[inside] + share * (self.centres[outside] - self.centres[inside]))
 
-        start = spans[first, 0] if first == 0 else crossing(first, first - 1)
-        end = spans[last, 1] if last == n - 1 else crossing(last, last + 1)
-        shortest = 0.25 * (spans[first, 1] - spans[first, 0])
-        middle = (start + end) / 2
-        return (start, end) if end - start >= shortest else (middle - shortest / 2, middle + shortest / 2)
+    def score(self, start_s: float, end_s: float) -> float:
+        """The mean of the best three of the clips that the span has most of."""
+        seconds = [max(0.0, min(span[1], end_s) - max(span[0], start_s)) for span in self.spans]
+        inside = [score for score, s in zip(self.scores, seconds, strict=True) if s > max(seconds) / 2 + 1e-6]
+        best = sorted(inside, reverse=True)[:3]
+        return float(np.mean(best))
 
-    kept: list[tuple[float, float, int]] = []
-    is_open = [True] * n
-    for peak in sorted(range(n), key=lambda i: -scores[i]):
-        if not is_open[peak] or len(kept) == 2 * rule.max_moments + 6:
-            continue
-        start, end = grown(peak)
-        for other_start, other_end, _ in kept:
-            if other_end <= centres[peak]:
-                start = max(start, other_end)
-            else:
-                end = min(end, other_start)
-        is_open = [is_open[i] and not (spans[i, 1] > start and spans[i, 0] < end) for i in range(n)]
-        is_open[peak] = False
-        kept.append((start, end, peak))
-    ranked = []
-    for start, end, _ in kept:
-        seconds = [max(0.0, min(spans[i, 1], end) - max(spans[i, 0], start)) for i in range(n)]
-        mean = sum(s * score for s, score in zip(seconds, scores, strict=True)) / sum(seconds)
-        ranked.append((mean, [start, end]))
-    ranked.sort(key=lambda one: -one[0])
-    ranked = ranked[: rule.max_moments]
-    return [span for _, span in ranked], [score for score, _ in ranked]
+    def moments(self, rule: MomentRule) -> tuple[list[list[float]], list[float]]:
+        """Spans and their scores, best first."""
+        kept: list[tuple[float, float]] = []
+        is_open = [True] * len(self.scores)
+        for peak in sorted(range(len(self.scores)), key=lambda i: -self.scores[i]):
+            if not is_open[peak] or len(kept) == 2 * rule.max_moments + 6:
+                continue
+            start_s, end_s = self.grown(peak, rule)
+            for other_start_s, other_end_s in kept:
+                if other_end_s <= self.centres[peak]:
+                    start_s = max(start_s, other_end_s)
+                else:
+                    end_s = min(end_s, other_start_s)
+            for i, (clip_start_s, clip_end_s) in enumerate(self.spans):
+                is_open[i] &= not (clip_end_s > start_s and clip_start_s < end_s)
+            is_open[peak] = False
+            kept.append((start_s, end_s))
+        ranked = sorted(kept, key=lambda span: -self.score(*span))[: rule.max_moments]
+        return [list(span) for span in ranked], [self.score(*span) for span in ranked]
+
+
+def scaled(values: list[float], inside: list[float], outside: list[float]) -> list[float]:
+    """The values with the usual low one outside at 0 and the median inside at 1; all 1 where that is no way up."""
+    top = float(np.median(inside))
+    low = [value for value in outside if value < (min(outside) + top) / 2]
+    background = float(np.median(low)) if low else min(outside or values)
+    height = top - background
+    return [(value - background) / height if height > 0 else 1.0 for value in values]
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -159,7 +200,7 @@ def test_equals_the_plain_version(seed: int, has_vectors: bool) -> None:
     vectors = rng.standard_normal((num_clips, 6)).astype(np.float32) + 1 if has_vectors else None
     rule = MomentRule(max_moments=3, context_s=20.0)
     moments = found(spans, scores, vectors=vectors, rule=rule)
-    expected_spans, expected_scores = plain_moments(spans, scores, vectors, rule)
+    expected_spans, expected_scores = Plain(spans, scores, vectors).moments(rule)
     # Likeness is computed in float32.
     np.testing.assert_allclose(moments.spans, expected_spans, atol=1e-4)
     np.testing.assert_allclose(moments.scores, expected_scores, atol=1e-4)
