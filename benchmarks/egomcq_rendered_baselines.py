@@ -4,9 +4,10 @@
     python benchmarks/egomcq_rendered_baselines.py --archive DIR --train-archive DIR --model M --questions 2000
 
 The distractors of a question are alike: between videos they share verb and colour with the answer, within a video the
-object. `--distractors any` takes clips of any other action. `text alone` knows the texts and when each choice lies in
-its video, but no pixel; a question's choices carry nothing else without pixels. It and `colour histogram` are ridge
-maps to text embeddings, learnt on the training archive; combinations that this archive never shows count as held out.
+object and the look of the middle frame. `--distractors any` takes clips of any other action. `text alone` knows the
+texts and when each choice lies in its video, but no pixel; a question's choices carry nothing else without pixels. It
+and `colour histogram` are ridge maps to text embeddings, learnt on the training archive; combinations that this archive
+never shows count as held out.
 """
 
 import itertools
@@ -34,7 +35,7 @@ from henasy.evaluation.rendered_baselines import (
     load_encoders,
     similarities,
 )
-from henasy.evaluation.rendered_questions import NUM_QUESTIONS, QuestionSet, shortcut_proof_questions
+from henasy.evaluation.rendered_questions import NUM_QUESTIONS, QuestionSet, archive_questions
 from henasy.evaluation.rendered_words import (
     MEASURES,
     OBJECT,
@@ -76,7 +77,7 @@ def main(
         archive = archive or cached_archive(TEST_ARCHIVE)
         train_archive = train_archive or cached_archive(TRAIN_ARCHIVE)
         clips, all_train = read_rendered_clips(archive), read_rendered_clips(train_archive)
-        asked = _questions(archive, clips, distractors, num_questions)
+        asked = _questions(archive, distractors, num_questions)
         train_clips = _whole_videos(all_train, num_train_clips)
         with progress_bar() as progress:
             task = progress.add_task("clips", total=2 * len(clips) + len(train_clips))
@@ -106,9 +107,9 @@ def main(
             write_json(json_path, _numbers(rows, words, evidence), facts)
 
 
-def _questions(archive: Path, clips: list[RenderedClip], distractors: str, num_questions: int) -> QuestionSet:
+def _questions(archive: Path, distractors: str, num_questions: int) -> QuestionSet:
     if distractors == ALIKE:
-        return shortcut_proof_questions(clips, num_questions)
+        return archive_questions(archive, num_questions)
     everything = load_egomcq(write_layouts(archive, cache_folder()).egomcq).questions
     return QuestionSet(
         questions=EgoMcq(questions=everything[:num_questions]), num_asked=len(everything[:num_questions])
