@@ -17,6 +17,7 @@ from rich.table import Table
 
 from henasy.evaluation.cost import COUNTED_FRAMES, EXPLAINED, MEASURED, ModelCost, count_cost, counted_models
 from henasy.evaluation.cost_probe import INFERENCE, TRAINING, Measured, Probe, run_probe
+from henasy.evaluation.html_report import Page, write_page
 from henasy.evaluation.published import COST_ROWS
 from henasy.evaluation.report import reported_errors, write_json
 from henasy.model.config import ModelConfig
@@ -38,6 +39,9 @@ _GIGA, _MEGA = 1e9, 1e6
 @click.option("--rounds", "num_rounds", type=click.IntRange(min=1), default=2, show_default=True)
 @click.option("--count-only", is_flag=True, help="Run nothing.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path))
+@click.option(
+    "--report", "report_path", type=click.Path(path_type=Path), help="Write an HTML page with the tables here."
+)
 def main(
     names: tuple[str, ...],
     device: str,
@@ -45,13 +49,15 @@ def main(
     num_rounds: int,
     count_only: bool,
     json_path: Path | None,
+    report_path: Path | None,
 ) -> None:
     """Count and measure what models cost."""
     with reported_errors():
         models = {name: config for name, config in counted_models().items() if not names or name in names}
         console, facts = Console(), machine_facts(device, batch_size)
         counted = {name: count_cost(config) for name, config in models.items()}
-        console.print(count_table(counted))
+        tables = [count_table(counted)]
+        console.print(tables[0])
         numbers = count_numbers(counted)
         if not count_only:
             measured = {
@@ -59,14 +65,18 @@ def main(
                 for name, config in models.items()
                 if name in (names or MEASURED)
             }
-            console.print(measure_table(measured, batch_size))
+            tables.append(measure_table(measured, batch_size))
+            console.print(tables[-1])
             numbers |= measure_numbers(measured)
             facts |= missing_facts(measured)
-        console.print(paper_table())
+        tables.append(paper_table())
+        console.print(tables[-1])
         for name, value in facts.items():
             console.print(f"{name}: {value}", style="dim", highlight=False, markup=False, soft_wrap=True)
         if json_path is not None:
             write_json(json_path, numbers, facts)
+        if report_path is not None:
+            write_page(report_path, Page(title="Cost of models", tables=tuple(tables), facts=facts))
 
 
 def measure_model(config: ModelConfig, device: str, batch_size: int, num_rounds: int) -> dict[str, Measured | str]:

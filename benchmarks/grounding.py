@@ -17,6 +17,7 @@ from source_options import source_options
 from henasy.evaluation import grounding_run
 from henasy.evaluation.grounding import GroundingScore
 from henasy.evaluation.grounding_run import GroundingResult
+from henasy.evaluation.html_report import Page, write_page
 from henasy.evaluation.intervals import Estimate
 from henasy.evaluation.report import write_json
 from henasy.evaluation.source import SourceOptions
@@ -32,17 +33,38 @@ COLUMNS = {
 
 @click.command()
 @source_options
-def main(options: SourceOptions, json_path: Path | None) -> None:
+def main(options: SourceOptions, json_path: Path | None, report_path: Path | None) -> None:
     """Score the masks that texts choose: rendered scenes, or masks made by hand."""
     result = grounding_run.run(options)
     show(Console(), result)
     if json_path is not None:
         write_json(json_path, numbers(result), result.facts)
+    if report_path is not None:
+        write_page(report_path, page(result))
 
 
 def show(console: Console, result: GroundingResult) -> None:
     """Prints heading, tables and what fixes their numbers."""
     console.print(result.heading, style="bold", highlight=False, soft_wrap=True)
+    console.print(score_table(result))
+    for name, value in facts_of(result).items():
+        console.print(f"{name}: {value}", style="dim", highlight=False, markup=False, soft_wrap=True)
+
+
+def page(result: GroundingResult) -> Page:
+    """The same with curves, and the best and worst masks."""
+    return Page(
+        title=result.title,
+        remark=result.heading.removeprefix(result.title).lstrip("; "),
+        tables=(score_table(result),),
+        facts=facts_of(result),
+        details=result.illustrated.details(),
+        draw=result.illustrated.draw,
+    )
+
+
+def score_table(result: GroundingResult) -> Table:
+    """A row per kind of text, under the papers' rows."""
     table = Table("mIoU %", *COLUMNS.values())
     table.columns[0].overflow = "fold"
     for column in table.columns[1:]:
@@ -51,13 +73,16 @@ def show(console: Console, result: GroundingResult) -> None:
         table.add_row(row.method, row.values[0] or "-", style="dim")
     for kind, score in result.rows.items():
         table.add_row(kind, *_cells(score), style="bold")
-    console.print(table)
+    return table
+
+
+def facts_of(result: GroundingResult) -> dict[str, object]:
+    """What fixes the numbers, and what each row rests on."""
     rests = {
         f"{kind} rests on": f"{score.num_frames} frames of {score.num_labels} labels in {score.num_videos} videos"
         for kind, score in result.rows.items()
     }
-    for name, value in {**rests, **result.facts}.items():
-        console.print(f"{name}: {value}", style="dim", highlight=False, markup=False, soft_wrap=True)
+    return {**rests, **result.facts}
 
 
 def numbers(result: GroundingResult) -> dict[str, float]:

@@ -16,12 +16,14 @@ from rich.console import Console
 from rich.table import Table
 
 from henasy.errors import InputError
+from henasy.evaluation.html_report import Page, write_page
 from henasy.evaluation.intervals import Difference
 from henasy.evaluation.phrasing import OBJECTIVE, WayRow
 from henasy.evaluation.phrasing_run import PhrasingResult, run_annotated, run_rendered
 from henasy.evaluation.report import reported_errors, write_json
 from henasy.evaluation.source import RenderedSource, SourceOptions, VideoSource, choose_source
 
+PAGE_TITLE = "ways to put a query, percent"
 MEASURES = ("inter", "intra", "verb", "noun", "action")
 _PATH = click.Path(path_type=Path)
 
@@ -38,6 +40,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--allow-missing", "is_allowing_missing", is_flag=True, help="Ask what there are videos for.")
 @click.option("--no-cache", is_flag=True, help="Encode anew, and keep no embeddings for the next run.")
 @click.option("--json", "json_path", type=_PATH, help="Write the numbers here, as fractions.")
+@click.option("--report", "report_path", type=_PATH, help="Write an HTML page with the table here.")
 def main(
     annotations: Path | None,
     swaps: Path | None,
@@ -50,6 +53,7 @@ def main(
     is_allowing_missing: bool,
     no_cache: bool,
     json_path: Path | None,
+    report_path: Path | None,
 ) -> None:
     """Compare ways to put a query, on questions between videos, within one, and on word swaps."""
     with reported_errors():
@@ -69,6 +73,9 @@ def main(
         _show(Console(), result)
         if json_path is not None:
             write_json(json_path, _numbers(result), result.facts)
+        if report_path is not None:
+            remark = result.heading.removeprefix(PAGE_TITLE).lstrip("; ")
+            write_page(report_path, Page(title=PAGE_TITLE, remark=remark, tables=(_table(result),), facts=result.facts))
 
 
 def _run(options: SourceOptions, swaps: Path | None, validation: Path | None) -> PhrasingResult:
@@ -85,6 +92,12 @@ def _run(options: SourceOptions, swaps: Path | None, validation: Path | None) ->
 
 def _show(console: Console, result: PhrasingResult) -> None:
     console.print(result.heading, style="bold", highlight=False, soft_wrap=True)
+    console.print(_table(result))
+    for name, value in result.facts.items():
+        console.print(f"{name}: {value}", style="dim", highlight=False, markup=False, soft_wrap=True)
+
+
+def _table(result: PhrasingResult) -> Table:
     measures = [name for name in MEASURES if name in result.rows[0].accuracy]
     table = Table("query")
     for name in measures:
@@ -96,9 +109,7 @@ def _show(console: Console, result: PhrasingResult) -> None:
     for row in result.rows:
         values = [f"{100 * row.accuracy[name]:.1f}" for name in measures]
         table.add_row(_name(row), *values, row.against, *(_interval(row.gain.get(name)) for name in deciding))
-    console.print(table)
-    for name, value in result.facts.items():
-        console.print(f"{name}: {value}", style="dim", highlight=False, markup=False, soft_wrap=True)
+    return table
 
 
 def _name(row: WayRow) -> str:

@@ -1,7 +1,7 @@
 """The command-line options that the benchmarks share."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,24 +33,16 @@ _OPTIONS = (
     click.option("--allow-missing", "is_allowing_missing", is_flag=True, help="Score what there are videos for."),
     click.option("--no-cache", is_flag=True, help="Encode anew, and keep no embeddings for the next run."),
     click.option("--json", "json_path", type=_PATH, help="Write the numbers here, as fractions."),
+    click.option("--report", "report_path", type=_PATH, help="Write an HTML page with curves and clips here."),
 )
-_REPORT = click.option("--report", "report_path", type=_PATH, help="Write an HTML page with curves and clips here.")
 
 
-def source_options(command: Callable[[SourceOptions, Path | None], None]) -> Callable[..., Any]:
-    """The command with its options; a deliberate error ends it with one line and exit code 1."""
+def source_options(command: Callable[[SourceOptions, Path | None, Path | None], None]) -> Callable[..., Any]:
+    """The command with its options, and the paths of the JSON file and of the report.
 
-    @functools.wraps(command)
-    def run(options: SourceOptions, json_path: Path | None, report_path: Path | None) -> None:
-        assert report_path is None
-        command(options, json_path)
+    A deliberate error ends it with one line and exit code 1.
+    """
 
-    return _with_options(run, _OPTIONS)
-
-
-def _with_options(
-    command: Callable[[SourceOptions, Path | None, Path | None], None], options: Sequence[Callable[..., Any]]
-) -> Callable[..., Any]:
     @functools.wraps(command)
     def with_options(
         *,
@@ -65,7 +57,7 @@ def _with_options(
         is_allowing_missing: bool,
         no_cache: bool,
         json_path: Path | None,
-        report_path: Path | None = None,
+        report_path: Path | None,
     ) -> None:
         source = SourceOptions(
             annotations=annotations,
@@ -83,7 +75,7 @@ def _with_options(
             command(source, json_path, report_path)
 
     decorated: Callable[..., Any] = with_options
-    for option in reversed(options):
+    for option in reversed(_OPTIONS):
         decorated = option(decorated)
     return decorated
 
@@ -97,4 +89,4 @@ def benchmark_command(benchmark: Benchmark, description: str) -> click.Command:
         if report_path is not None:
             report_run(report_path, result)
 
-    return click.command(help=description)(_with_options(run, (*_OPTIONS, _REPORT)))
+    return click.command(help=description)(source_options(run))

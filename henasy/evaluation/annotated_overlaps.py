@@ -4,7 +4,7 @@ A picture is looked at as the clip around it: T frames at the project's own spac
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ from henasy.evaluation.encoded_entities import EncodedEntities
 from henasy.evaluation.entity_overlap import OverlapMeasure
 from henasy.evaluation.frame_rules import FramePlace, FrameSelector, Span
 from henasy.evaluation.grounding import GroundedThing, grounded
+from henasy.evaluation.grounding_views import GroundedView
 from henasy.evaluation.mask_annotations import MaskAnnotation
 from henasy.video.plan import ClipPlan
 from henasy.video.probe import VideoInfo, probe
@@ -30,6 +31,8 @@ class AnnotatedOverlaps(NamedTuple):
 
     things: dict[str, list[GroundedThing]]
     """By kind, `noun` and `phrase`."""
+    views: dict[str, list[GroundedView]]
+    """The same things as a report shows them."""
     num_unseen: int
     """Masks of which the model's crop shows nothing."""
     num_refused: int
@@ -51,6 +54,7 @@ def annotated_overlaps(
     measure_of = cache(lambda size: OverlapMeasure(encoder.spec, encoder.grid, size))
     middle = np.array([encoder.num_frames // 2])
     things: dict[str, list[GroundedThing]] = {kind: [] for kind in dict.fromkeys(mask.kind for mask in masks)}
+    views: dict[str, list[GroundedView]] = {kind: [] for kind in things}
     num_unseen = num_refused = 0
     for mask, text in zip(masks, encoded.texts, strict=True):
         entities = clip_of[clip_around(mask)]
@@ -61,9 +65,15 @@ def annotated_overlaps(
         if ious is None:
             num_unseen += 1
             continue
-        thing = grounded(mask.text, mask.video_id, ious, entities.chosen_by(text), entities.is_valid)
-        things[mask.kind].append(thing)
-    return AnnotatedOverlaps(things, num_unseen, num_refused)
+        chosen = entities.chosen_by(text)
+        things[mask.kind].append(grounded(mask.text, mask.video_id, ious, chosen, entities.is_valid))
+        pixels = partial(_one_mask, mask)
+        views[mask.kind].append(GroundedView(clip_around(mask), mask.text, entities, chosen, ious, pixels, middle))
+    return AnnotatedOverlaps(things, views, num_unseen, num_refused)
+
+
+def _one_mask(mask: MaskAnnotation) -> NDArray[np.bool_]:
+    return mask.mask()[None]
 
 
 def clip_around(mask: MaskAnnotation) -> Span:

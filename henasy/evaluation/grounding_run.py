@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from henasy.checkpoint.encoder import Encoder, load_encoder
@@ -10,12 +11,16 @@ from henasy.evaluation.annotated_overlaps import PICTURE_FRAMES, annotated_overl
 from henasy.evaluation.encoded import available_videos, encoder_facts, progress_bar, refusal_facts
 from henasy.evaluation.encoded_entities import encoded_entities
 from henasy.evaluation.grounding import GroundedThing, GroundingScore, grounded, grounding_score
+from henasy.evaluation.grounding_views import draw_views, grounding_details
 from henasy.evaluation.mask_annotations import NOUN, PHRASE, load_masks
 from henasy.evaluation.published import GROUNDING_ROWS, PublishedRow
 from henasy.evaluation.report import RENDERED_HEADING, file_digest
+from henasy.evaluation.result import Illustrated
 from henasy.evaluation.source import FeatureSource, RenderedSource, SourceOptions, VideoSource, choose_source
+from henasy.video.video_files import videos_by_id
 
 TITLE = "Visual grounding on masks of your own, mean IoU in percent"
+RENDERED_TITLE = "Visual grounding, mean IoU in percent"
 _PAPERS_MASKS = (
     "from HENASY, Table 6, on the authors' own masks of 200 Ego4D videos, which are not published, nor which texts, "
     "frames and averages they used: context, no comparison"
@@ -32,11 +37,15 @@ _RULES: dict[str, object] = {
 class GroundingResult:
     """Scores by kind of text, with what is needed to judge them."""
 
+    title: str
+    """What was measured."""
     heading: str
     rows: dict[str, GroundingScore]
     facts: dict[str, object]
     published: tuple[PublishedRow, ...]
     """Rows of the papers; none where they do not compare."""
+    illustrated: Illustrated
+    """What a report shows beside them."""
 
 
 def run(options: SourceOptions) -> GroundingResult:
@@ -57,8 +66,9 @@ def score_rendered(source: RenderedSource) -> GroundingResult:
     # Loads the rendering library, which real footage needs not.
     from henasy.evaluation.rendered import read_rendered_clips
     from henasy.evaluation.rendered_archives import TEST_ARCHIVE, cached_archive
-    from henasy.evaluation.rendered_overlaps import rendered_overlaps
-    from henasy.evaluation.rendered_things import acting_hand, action, handled_object
+    from henasy.evaluation.rendered_overlaps import rendered_overlaps, rendered_view
+    from henasy.evaluation.rendered_things import acting_hand, action, handled_object, truth_selector
+    from henasy.scenes.archive import read_config
 
     archive = cached_archive(TEST_ARCHIVE) if source.archive is None else source.archive
     encoder = load_encoder(source.model, device=source.device, num_frames=source.num_frames)
@@ -89,7 +99,20 @@ def score_rendered(source: RenderedSource) -> GroundingResult:
         "verb phrase": "names the acting hand and the handled object together; its label is its verb",
         "not visible in the crop": f"{num_things - sum(map(len, things.values()))} of {num_things} things of a clip",
     }
-    return GroundingResult(heading=RENDERED_HEADING, rows=_rows(things), facts=facts, published=())
+    config = read_config(archive)
+    views = {
+        kind: [view for one in of_kind if (view := rendered_view(archive, one, config)) is not None]
+        for kind, of_kind in zip(naming, found, strict=True)
+    }
+    drawing = partial(draw_views, views, encoder, truth_selector(config), videos_by_id(archive / "videos"))
+    return GroundingResult(
+        title=RENDERED_TITLE,
+        heading=RENDERED_HEADING,
+        rows=_rows(things),
+        facts=facts,
+        published=(),
+        illustrated=Illustrated(partial(grounding_details, views), drawing),
+    )
 
 
 def score_annotated(source: VideoSource) -> GroundingResult:
@@ -119,10 +142,15 @@ def score_annotated(source: VideoSource) -> GroundingResult:
     facts["not visible in the crop"] = f"{found.num_unseen} masks"
     facts["papers' rows"] = _PAPERS_MASKS
     return GroundingResult(
+        title=TITLE,
         heading=f"{TITLE}; not all of them" if found.num_refused else TITLE,
         rows=_rows(found.things),
         facts=facts,
         published=GROUNDING_ROWS,
+        illustrated=Illustrated(
+            partial(grounding_details, {_NAMES[kind]: views for kind, views in found.views.items()}),
+            partial(draw_views, found.views, encoder, PICTURE_FRAMES, files),
+        ),
     )
 
 

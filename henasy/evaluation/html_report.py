@@ -24,7 +24,7 @@ _CSS = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 1100px; padding: 0 1em; color: #222; }
 .remark { font-weight: 600; color: #8a5a00; } .table { overflow-x: auto; margin: 1em 0; }
 caption { text-align: left; font-weight: 600; padding: .3em 0; } td { white-space: nowrap; }
-table { border-collapse: collapse; } th, td { padding: .25em .8em; text-align: right; border-bottom: 1px solid #ddd; }
+table { border-collapse: collapse; } th, td { padding: .25em .6em; text-align: right; border-bottom: 1px solid #ddd; }
 th:first-child, td:first-child { text-align: left; } tr.run { font-weight: 600; background: #eef4fb; }
 dl.facts { display: grid; grid-template-columns: max-content 1fr; gap: .1em 1em; color: #555; font-size: 13px; }
 dl.facts dd { margin: 0; overflow-wrap: anywhere; white-space: pre-line; }

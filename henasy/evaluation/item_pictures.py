@@ -60,12 +60,11 @@ def _picture(
         scores = np.where(encoding.is_valid[at][None], vectors @ encoding.entities[at].T, -np.inf)
         for number, (phrase, slot) in enumerate(zip(phrases, scores.argmax(axis=1).tolist(), strict=True)):
             met.append(Met(phrase.text, float(scores[number, slot])))
-            _paint(painted, _masks(encoding.assignment[at] == slot, encoder, frames.shape[1:3]), COLOURS[number])
-    shown = painted.round().astype(np.uint8)
-    return ItemPicture(_jpeg(np.concatenate([shown[0], shown[-1]], axis=1)), tuple(met))
+            paint(painted, entity_pixels(encoding.assignment[at] == slot, encoder, frames.shape[1:3]), COLOURS[number])
+    return ItemPicture(side_by_side(painted), tuple(met))
 
 
-def _masks(is_member: NDArray[np.bool_], encoder: Encoder, size: tuple[int, ...]) -> NDArray[np.bool_]:
+def entity_pixels(is_member: NDArray[np.bool_], encoder: Encoder, size: tuple[int, ...]) -> NDArray[np.bool_]:
     """(T, H, W) the pixels of an entity's patches (T, K)."""
     crop = encoder.spec.crop_to_frame(size[0], size[1])
     grid = is_member.reshape(len(is_member), *encoder.grid).astype(np.float32)
@@ -73,11 +72,22 @@ def _masks(is_member: NDArray[np.bool_], encoder: Encoder, size: tuple[int, ...]
     return inside
 
 
-def _paint(frames: NDArray[np.float32], masks: NDArray[np.bool_], colour: tuple[int, int, int]) -> None:
+def paint(frames: NDArray[np.float32], masks: NDArray[np.bool_], colour: tuple[int, int, int]) -> None:
     """Tints and outlines the masks (T, H, W) in the frames (T, H, W, 3)."""
-    edges = masks & ~_eroded(masks)
     frames[masks] = (1 - _FILL) * frames[masks] + _FILL * np.array(colour, np.float32)
-    frames[edges] = colour
+    outline(frames, masks, colour)
+
+
+def outline(frames: NDArray[np.float32], masks: NDArray[np.bool_], colour: tuple[int, int, int]) -> None:
+    """Draws the edges of the masks (T, H, W) into the frames (T, H, W, 3)."""
+    frames[masks & ~_eroded(masks)] = colour
+
+
+def side_by_side(frames: NDArray[np.float32]) -> str:
+    """The first and the last of frames (T, H, W, 3) as a JPEG inside an address; a single one alone."""
+    shown = frames.round().astype(np.uint8)
+    ends = [shown[0]] if len(shown) == 1 else [shown[0], shown[-1]]
+    return _jpeg(np.concatenate(ends, axis=1))
 
 
 def _eroded(masks: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -1,19 +1,22 @@
 """How well an encoder's entities cover what the narrations of a rendered archive are about."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from henasy.checkpoint.encoder import Encoder
 from henasy.errors import VideoError
 from henasy.evaluation.encoded_entities import encoded_entities
 from henasy.evaluation.entity_overlap import ClipEntities, OverlapMeasure, ThingIous
 from henasy.evaluation.features import Similarity
+from henasy.evaluation.grounding_views import GroundedView
 from henasy.evaluation.rendered import RenderedClip
 from henasy.evaluation.rendered_things import Thing, thing_masks, truth_selector, truth_times
-from henasy.scenes.archive import read_config
+from henasy.scenes.archive import ArchiveConfig, read_config
 from henasy.scenes.truth import Truth
 from henasy.video.video_files import videos_by_id
 
@@ -77,3 +80,16 @@ def rendered_overlaps(
             chosen = entities.chosen_by(texts[kind, row])
             found[kind].append(ThingOverlaps(of_kind[row], clip, entities, chosen, ious))
     return found
+
+
+def rendered_view(archive: Path, one: ThingOverlaps, config: ArchiveConfig) -> GroundedView | None:
+    """A thing as a report shows it; None where the model's crop shows nothing of it."""
+    if one.ious is None:
+        return None
+    num_frames = len(one.entities.assignment)
+    masks = partial(_true_masks, archive, one, truth_times(one.clip.span, num_frames, config))
+    return GroundedView(one.clip.span, one.thing.text, one.entities, one.chosen, one.ious, masks, np.arange(num_frames))
+
+
+def _true_masks(archive: Path, one: ThingOverlaps, times_s: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return thing_masks(Truth.open(archive, one.clip.span.video_id), one.clip, one.thing, times_s)

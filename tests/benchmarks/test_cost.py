@@ -73,8 +73,12 @@ def test_what_cannot_fit_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_script_prints_both_conventions_and_the_paper(run_script: Any, tmp_path: Path) -> None:
     out = tmp_path / "cost.json"
-    result = run_script("cost.py", "--model", "tiny", "--count-only", "--json", out)
+    page = tmp_path / "cost.html"
+    result = run_script("cost.py", "--model", "tiny", "--count-only", "--json", out, "--report", page)
     assert result.exit_code == 0, result.output
+    assert "<h1>Cost of models</h1>" in page.read_text()
+    assert page.read_text().count("<table>") == 2
+    assert "<td>291</td>" in page.read_text()
     for text in ("GFLOP", "GMAC", "599", "291", "not reproduced"):
         assert text in result.output
     written = json.loads(out.read_text())

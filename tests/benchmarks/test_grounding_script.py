@@ -29,12 +29,23 @@ def iou(mask: np.ndarray, other: np.ndarray) -> float:
     return float((mask & other).sum() / (mask | other).sum())
 
 
+def check_page(text: str, title: str, remark: str, num_shown: int = 16) -> None:
+    assert f"<h1>{title}</h1>" in text
+    assert remark in text
+    assert text.count("<svg") == 2
+    assert text.count('<div class="item">') == text.count("data:image/jpeg") == num_shown
+    assert text.count("true mask; the patch grid allows") == num_shown
+    assert "no frame" not in text
+
+
 def test_rendered_scores_average_what_the_overlaps_say(
     run_script: Any, small_archive: Path, random_checkpoint: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "scores.json"
     arguments = ("grounding.py", "--archive", small_archive, "--model", random_checkpoint, "--json", out)
-    first, again = (run_script(*arguments) for _ in range(2))
+    page = tmp_path / "page.html"
+    first, again = run_script(*arguments), run_script(*arguments, "--report", page)
+    check_page(page.read_text(), "Visual grounding, mean IoU in percent", RENDERED_HEADING)
     assert first.exit_code == 0, first.output
     assert first.output == again.output
     assert RENDERED_HEADING in first.output
@@ -91,8 +102,10 @@ def test_hand_made_masks_score_as_a_naive_loop(
     clips = read_rendered_clips(small_archive)[:6]
     masks, out = annotated(small_archive, clips, tmp_path / "masks.json"), tmp_path / "scores.json"
     arguments = ("--annotations", masks, "--videos", small_archive / "videos", "--model", random_checkpoint)
-    result = run_script("grounding.py", *arguments, "--json", out)
+    page = tmp_path / "page.html"
+    result = run_script("grounding.py", *arguments, "--json", out, "--report", page)
     assert result.exit_code == 0, result.output
+    check_page(page.read_text(), "Visual grounding on masks of your own, mean IoU in percent", "41.06", num_shown=12)
     assert "41.06" in result.output  # the paper's row stands beside real data
     assert "Visual grounding on masks of your own, mean IoU in percent" in result.output.splitlines()
     assert "HENASY, unpublished masks" in result.output

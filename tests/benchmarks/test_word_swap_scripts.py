@@ -150,8 +150,12 @@ def test_phrasing_measures_every_way(
 ) -> None:
     out = tmp_path / "rows.json"
     arguments = ("--archive", small_archive, "--validation", small_archive, "--model", random_checkpoint)
-    result = run_script("phrasing.py", *arguments, "--json", out)
+    page = tmp_path / "page.html"
+    result = run_script("phrasing.py", *arguments, "--json", out, "--report", page)
     assert result.exit_code == 0, result.output
+    assert "<h1>ways to put a query, percent</h1>" in page.read_text()
+    assert f'<p class="remark">{RENDERED_HEADING}</p>' in page.read_text()
+    assert "<td>order, narration</td>" in page.read_text()
     assert RENDERED_HEADING in result.output
     written = json.loads(out.read_text())
     # narrations are tagged, so "narration" is what the benchmarks themselves measure
