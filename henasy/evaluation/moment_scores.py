@@ -24,6 +24,8 @@ RANKS = (1, 5)
 THRESHOLDS = (0.3, 0.5, 0.7)
 LENGTH_EDGES_S = (0.0, 2.0, 4.0, 12.0, np.inf)
 """Actions shorter than a clip, about as long as one, and longer ones."""
+_ROUNDING = 1e-9
+"""A mean may come out this much above its largest value."""
 
 
 class MomentSet(NamedTuple):
@@ -95,15 +97,32 @@ def measure_all_videos(moments: MomentSet, find: Finder, score: Score) -> Measur
     """The measures when every video is searched and moments are ranked by score over all of them.
 
     Of equal scores the video that stands first is ranked first.
+
+    Args:
+        moments: queries and videos.
+        find: gives no moment a score above that of the video's best clip, so that some videos need no look.
+        score: of clips.
     """
     ranked = []
     for row in range(len(moments.queries)):
-        found = [(uid, find(clips, score(row, uid))) for uid, clips in moments.clips.items()]
-        spans = np.concatenate([one.spans for _, one in found])
-        uids = [uid for uid, one in found for _ in one.spans]
-        best = np.argsort(-np.concatenate([one.scores for _, one in found]), kind="stable")[:MAX_MOMENTS]
+        found = _found_anywhere(moments, find, {uid: score(row, uid) for uid in moments.clips})
+        spans = np.concatenate([one.spans for one in found.values()])
+        uids = [uid for uid, one in found.items() for _ in one.spans]
+        best = np.argsort(-np.concatenate([one.scores for one in found.values()]), kind="stable")[:MAX_MOMENTS]
         ranked.append(_Ranked([uids[at] for at in best.tolist()], spans[best]))
     return _measures(ranked, moments.queries)
+
+
+def _found_anywhere(moments: MomentSet, find: Finder, scores: dict[str, Floats]) -> dict[str, RankedSpans]:
+    """What is found in the videos that may hold one of the best moments, in the order of the videos."""
+    found: dict[str, RankedSpans] = {}
+    best = np.zeros(0)
+    for uid in sorted(scores, key=lambda uid: -float(scores[uid].max())):
+        if len(best) == MAX_MOMENTS and best[-1] > scores[uid].max() + _ROUNDING:
+            break
+        found[uid] = find(moments.clips[uid], scores[uid])
+        best = -np.sort(-np.concatenate([best, found[uid].scores]))[:MAX_MOMENTS]
+    return {uid: found[uid] for uid in scores if uid in found}
 
 
 def tuned_level(train: MomentSet, find: Callable[[DenseClips, Floats, Level], RankedSpans]) -> tuple[Level, float]:

@@ -4,9 +4,17 @@ from functools import partial
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from henasy.errors import AnnotationError
-from henasy.evaluation.moment_baselines import DenseClips, RankedSpans, clip_runs, level_crossings
+from henasy.evaluation.moment_baselines import (
+    DenseClips,
+    Finder,
+    RankedSpans,
+    best_clips,
+    clip_runs,
+    level_crossings,
+)
 from henasy.evaluation.moment_queries import MomentQuery, narrated_queries
 from henasy.evaluation.moment_scores import (
     MomentSet,
@@ -17,6 +25,7 @@ from henasy.evaluation.moment_scores import (
     true_labels,
     tuned_level,
 )
+from henasy.evaluation.moments_run import found_by_henasy
 from henasy.evaluation.rendered_spans import Action
 from henasy.search.moments import clip_evidence
 
@@ -107,6 +116,35 @@ def test_among_all_videos_the_better_score_comes_first() -> None:
     assert top.top_iou[0] == 0
     assert top.best_iou[0] > 0.9
     assert top.is_recalled[5, 0.3][0] == 1
+
+
+@pytest.mark.parametrize("find", [best_clips, found_by_henasy])
+def test_among_all_videos_only_those_are_looked_at_that_can_hold_the_best_ten(find: Finder) -> None:
+    rng = np.random.default_rng(0)
+    starts = np.arange(80.0)
+    uids = [f"video{number:02d}" for number in range(30)]
+    clips = {uid: DenseClips(starts, starts + 2, np.zeros((80, 0), np.float32)) for uid in uids}
+    scores = {uid: np.round(rng.uniform(0.2, 1.0) * rng.uniform(0, 1, 80), 1) for uid in uids}
+    truth = {uid: np.cumsum(rng.uniform(1, 15, (5, 2))).reshape(5, 2) for uid in uids}
+    world = MomentSet(clips, [MomentQuery("x", uids[0], (3.0, 9.0), truth)], np.zeros((1, 0), np.float32))
+    looked_at: list[int] = []
+
+    def counted(some: DenseClips, of_video: NDArray[np.float64]) -> RankedSpans:
+        looked_at.append(1)
+        return find(some, of_video)
+
+    measures = measure_all_videos(world, counted, lambda _, uid: scores[uid])
+    every: list[tuple[float, float]] = []
+    for uid in uids:
+        found = find(clips[uid], scores[uid])
+        for span, score in zip(found.spans, found.scores.tolist(), strict=True):
+            shared = np.minimum(span[1], truth[uid][:, 1]) - np.maximum(span[0], truth[uid][:, 0])
+            joined = np.ptp(span) + np.ptp(truth[uid], axis=1) - shared
+            every.append((score, float(np.maximum(shared / joined, 0).max())))
+    best = [overlap for _, overlap in sorted(every, key=lambda pair: -pair[0])[:10]]
+    assert measures.top_iou[0] == pytest.approx(best[0])
+    assert measures.best_iou[0] == pytest.approx(max(best))
+    assert len(looked_at) < len(uids)
 
 
 def test_evidence_joins_clips_with_their_best_entity() -> None:
