@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from henasy.commands.train_evaluations import evaluation_options, folder_scores
 from henasy.errors import HenasyError
 from henasy.training.config import PRECISIONS, TrainConfig
 from henasy.training.distributed import join_peers, own_device
@@ -57,6 +58,7 @@ _NEW = click.Path(path_type=Path, file_okay=False)
 @click.option("--checkpoint-every", default=1000, show_default=True, help="Steps.")
 @click.option("--keep", default=2, show_default=True, help="Newest checkpoints to keep.")
 @click.option("--tensorboard", is_flag=True, help="Log for TensorBoard too.")
+@evaluation_options
 def egoclip(
     annotations: Path,
     videos: Path,
@@ -93,6 +95,9 @@ def egoclip(
     checkpoint_every: int,
     keep: int,
     tensorboard: bool,
+    evaluate: tuple[str, ...],
+    evaluate_every: int | None,
+    best: str,
 ) -> None:
     """Trains HENASY on EgoClip around the encoders of MODEL; the defaults are the paper's.
 
@@ -127,9 +132,10 @@ def egoclip(
                 precision=precision,
                 seed=seed,
                 log_every=log_every,
-                evaluate_every=0,
+                evaluate_every=evaluate_every or 0,
                 checkpoint_every=checkpoint_every,
                 num_kept=keep,
+                best_metric=best,
                 has_tensorboard=tensorboard,
             ),
             model=model,
@@ -139,7 +145,8 @@ def egoclip(
             num_workers=workers,
         )
         place = own_device(device)
-        folder = train_egoclip(run, device=place, peers=join_peers(place), report=click.echo)
+        scores = folder_scores(evaluate, place)
+        folder = train_egoclip(run, device=place, peers=join_peers(place), evaluate=scores, report=click.echo)
     except HenasyError as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"wrote {folder}")

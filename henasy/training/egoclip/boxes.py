@@ -48,6 +48,7 @@ class BoxTable:
     """The boxes of an annotation file's clips, memory-mapped."""
 
     def __init__(self, folder: Path) -> None:
+        self.digest: str = json.loads((folder / "about.json").read_text())["digest"]
         self._row = np.load(folder / "row.npy", mmap_mode="r")
         self._boxes = np.load(folder / "boxes.npy", mmap_mode="r")
 
@@ -118,13 +119,14 @@ def open_boxes(path: Path, table: ClipTable, cache: Path) -> BoxTable:
     """
     if not path.is_file():
         raise NotFoundError(f"{path}: no such file of boxes; henasy-train boxes makes one of HelpingHands' folder")
-    folder = cache / f"boxes-{file_digest(path)[:16]}-{table.digest[:16]}-{_FORMAT}"
+    digest = file_digest(path)
+    folder = cache / f"boxes-{digest[:16]}-{table.digest[:16]}-{_FORMAT}"
     if not (folder / "about.json").exists():
-        _build(path, table, folder)
+        _build(path, digest, table, folder)
     return BoxTable(folder)
 
 
-def _build(path: Path, table: ClipTable, folder: Path) -> None:
+def _build(path: Path, digest: str, table: ClipTable, folder: Path) -> None:
     try:
         held = pq.read_table(path, columns=["video_uid", "start_ms"])
         file = pq.ParquetFile(path)
@@ -146,7 +148,7 @@ def _build(path: Path, table: ClipTable, folder: Path) -> None:
         first += len(values)
     boxes.flush()
     np.save(fresh / "row.npy", _rows(table, held))
-    (fresh / "about.json").write_text(json.dumps({"file": str(path), "num_rows": held.num_rows}))
+    (fresh / "about.json").write_text(json.dumps({"digest": digest, "num_rows": held.num_rows}))
     publish(folder, fresh)
 
 

@@ -1,5 +1,6 @@
 """Everything that is known of EgoClip's clips, opened from the files on disk."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -34,6 +35,15 @@ class EgoClips(NamedTuple):
 
     def __len__(self) -> int:
         return len(self.usable)
+
+    def digests(self) -> dict[str, str | None]:
+        """What tells these clips from others: the content of the files, and which clips can be used."""
+        return {
+            "annotations": self.table.digest,
+            "usable": hashlib.sha256(self.usable.tobytes()).hexdigest(),
+            "boxes": None if self.boxes is None else self.boxes.digest,
+            "phrases": None if self.phrases is None else self.phrases.digest,
+        }
 
 
 def open_egoclip(

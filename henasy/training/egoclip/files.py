@@ -4,6 +4,7 @@ Folders are listed once; whether a clip's chunks are there is then looked up for
 """
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -151,7 +152,7 @@ def write_left_out(path: Path, table: ClipTable, usable: Usable) -> None:
         "clip_end": table.end_s[rows],
         "reason": reasons,
     }
-    temporary = path.with_name(f".{path.name}.new")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     pq.write_table(pa.table(columns), temporary)
     temporary.replace(path)
 

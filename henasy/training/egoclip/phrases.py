@@ -29,6 +29,7 @@ class PhraseTable:
     """The phrases of an annotation file's clips, memory-mapped."""
 
     def __init__(self, folder: Path) -> None:
+        self.digest: str = json.loads((folder / "about.json").read_text())["digest"]
         with pa.memory_map(str(folder / "phrases.arrow")) as source:
             self._phrases = pa.ipc.open_file(source).read_all().column("verb_phrase").chunk(0)
 
@@ -52,13 +53,14 @@ def open_phrases(path: Path, table: ClipTable, cache: Path) -> PhraseTable:
     """
     if not path.is_file():
         raise NotFoundError(f"{path}: no such file of verb phrases; henasy-train phrases makes one")
-    folder = cache / f"phrases-{file_digest(path)[:16]}-{table.digest[:16]}-{_FORMAT}"
+    digest = file_digest(path)
+    folder = cache / f"phrases-{digest[:16]}-{table.digest[:16]}-{_FORMAT}"
     if not (folder / "about.json").exists():
-        _build(path, table, folder)
+        _build(path, digest, table, folder)
     return PhraseTable(folder)
 
 
-def _build(path: Path, table: ClipTable, folder: Path) -> None:
+def _build(path: Path, digest: str, table: ClipTable, folder: Path) -> None:
     try:
         held = pq.read_table(path)
     except pa.ArrowInvalid as error:
@@ -78,7 +80,7 @@ def _build(path: Path, table: ClipTable, folder: Path) -> None:
     beside = pa.table({"verb_phrase": phrases.take(pa.array(places, mask=places < 0))})
     with pa.OSFile(str(fresh / "phrases.arrow"), "wb") as sink, pa.ipc.new_file(sink, beside.schema) as writer:
         writer.write_table(beside.combine_chunks())
-    (fresh / "about.json").write_text(json.dumps({"file": str(path), "num_rows": held.num_rows}))
+    (fresh / "about.json").write_text(json.dumps({"digest": digest, "num_rows": held.num_rows}))
     publish(folder, fresh)
 
 

@@ -10,7 +10,7 @@ RUN/checkpoint/          the last of them
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ from henasy.video.views import ViewRule
 
 PRESETS: dict[str, Callable[[], HenasyConfig]] = {"base": base, "base-768": base_768, "tiny": tiny}
 Report = Callable[[str], None]
+FolderScores = Callable[[Path], Mapping[str, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +65,22 @@ class EgoClipRun:
     """Decoding processes of each training process."""
 
 
-def train_egoclip(run: EgoClipRun, *, device: torch.device, peers: Peers = ALONE, report: Report = print) -> Path:
+def train_egoclip(
+    run: EgoClipRun,
+    *,
+    device: torch.device,
+    peers: Peers = ALONE,
+    evaluate: FolderScores | None = None,
+    report: Report = print,
+) -> Path:
     """Trains, going on where the run's folder stopped; returns the checkpoint folder.
+
+    Args:
+        run: what is trained on what.
+        device: of this process.
+        peers: the processes that share each batch.
+        evaluate: scores a checkpoint folder, each time an evaluation is due.
+        report: is given lines to print.
 
     Raises:
         HenasyError: a file, a setting or the model is not what it should be, or training cannot go on.
@@ -77,9 +92,9 @@ def train_egoclip(run: EgoClipRun, *, device: torch.device, peers: Peers = ALONE
     clips = peers.main_first(lambda: open_egoclip(run.files, run.recipe, run.out, cache=run.cache, report=say))
     num_steps = min(run.train.num_steps, run.recipe.num_steps(len(clips), run.train.batch_size))
     run = replace(run, train=replace(run.train, num_steps=num_steps))
-    peers.main_first(lambda: keep_settings(run, config, clips))
+    peers.on_main(lambda: keep_settings(run, config, clips))
     say(json.dumps(_settings(run, config, clips), indent=2))
-    model = _train(run, config, start, clips, device=device, peers=peers, report=say)
+    model = _train(run, config, start, clips, device=device, peers=peers, evaluate=evaluate, report=say)
     folder = run.out / "checkpoint"
     peers.on_main(lambda: save_checkpoint(folder, _trained(model, start, run, clips)))
     return folder
@@ -142,6 +157,7 @@ def _train(
     *,
     device: torch.device,
     peers: Peers,
+    evaluate: FolderScores | None,
     report: Report,
 ) -> Henasy:
     assert isinstance(start.model, DualEncoder)
@@ -177,7 +193,9 @@ def _train(
             folder=run.out,
             device=device,
             checkpoints=Checkpoints(
-                run.out / FOLDER, lambda folder: save_checkpoint(folder, _trained(model, start, run, clips))
+                run.out / FOLDER,
+                lambda folder: save_checkpoint(folder, _trained(model, start, run, clips)),
+                evaluate=evaluate,
             ),
             peers=peers,
             report=report,
@@ -213,7 +231,7 @@ def _trained(model: Henasy, start: Checkpoint, run: EgoClipRun, clips: EgoClips)
         f"themselves: {start.training.summary}",
         is_rendered_only=start.training.is_rendered_only,
         is_random=start.training.is_random,
-        details={"recipe": run.recipe.to_dict(), "train": run.train.to_dict(), "annotations": clips.table.digest},
+        details={"recipe": run.recipe.to_dict(), "train": run.train.to_dict(), "data": clips.digests()},
     )
     return Checkpoint(model=model, spec=start.spec, tokenizer=start.tokenizer, training=note)
 
@@ -224,10 +242,8 @@ def _settings(run: EgoClipRun, config: HenasyConfig, clips: EgoClips) -> dict[st
         "train": run.train.to_dict(),
         "preset": run.preset,
         "sizes": config_to_dict(config),
-        "annotations": clips.table.digest,
         "num_clips": len(clips),
-        "has_boxes": clips.boxes is not None,
-        "has_phrases": clips.phrases is not None,
+        "digests": clips.digests(),
         "places": {
             **{name: None if path is None else str(path) for name, path in run.files._asdict().items()},
             "model": str(run.model),

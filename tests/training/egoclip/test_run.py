@@ -152,7 +152,7 @@ def test_command_trains_from_the_public_files_to_a_checkpoint_that_encodes(expor
     assert [path.name for path in (out / "checkpoints").glob("step-*")] == ["step-00000008"]
     settings = json.loads((out / "settings.json").read_text())
     assert settings["train"]["num_steps"] == 8
-    assert settings["has_boxes"]
+    assert settings["digests"]["boxes"]
 
 
 def test_resumed_run_repeats_the_undisturbed_one(
