@@ -13,6 +13,7 @@ from henasy.commands.train_egoncepp import egoncepp
 from henasy.commands.train_evaluations import evaluation_options, folder_scores
 from henasy.commands.train_moments import moments
 from henasy.commands.train_phrases import phrases
+from henasy.commands.train_swaps import swaps
 from henasy.errors import HenasyError
 from henasy.scenes.archive import ArchiveConfig, write_archive
 from henasy.scenes.repertoire import DEFAULT_REPERTOIRE, REPERTOIRES, RepertoireName
@@ -134,6 +135,7 @@ main.add_command(egoclip)
 main.add_command(boxes)
 main.add_command(egoncepp)
 main.add_command(phrases)
+main.add_command(swaps)
 main.add_command(moments)
 
 

@@ -29,6 +29,7 @@ _CHECKPOINTS = 10
 @click.option("--annotations", type=_FILE, help="egoclip.csv to train on, in place of --archive.")
 @click.option("--videos", type=_FOLDER, help="Folder of its videos.")
 @click.option("--taxonomy", type=_FOLDER, help="Folder of its noun and verb taxonomy.")
+@click.option("--swaps", type=_FILE, help="Parquet of `henasy-train swaps`; none swaps words by the taxonomy.")
 @click.option("--steps", default=400, show_default=True, help="Optimiser steps.")
 @click.option("--batch-size", default=16, show_default=True, help="Anchors per step; each brings a clip from nearby.")
 @click.option("--learning-rate", default=3e-5, show_default=True, help="Peak; EgoNCE++'s own.")
@@ -50,6 +51,7 @@ def egoncepp(
     annotations: Path | None,
     videos: Path | None,
     taxonomy: Path | None,
+    swaps: Path | None,
     steps: int,
     batch_size: int,
     learning_rate: float,
@@ -89,7 +91,12 @@ def egoncepp(
             temperature=temperature,
         )
         target, folder = chosen_device(device), locate_checkpoint(checkpoint)
-        egoclip = _egoclip(annotations, videos, taxonomy, cache or run / "cache", is_archive_given=archive is not None)
+        egoclip = _egoclip(
+            {"--annotations": annotations, "--videos": videos, "--taxonomy": taxonomy},
+            swaps,
+            cache or run / "cache",
+            is_archive_given=archive is not None,
+        )
         opened = _open(read_checkpoint(folder), recipe.train, archive or egoclip, run, cache, workers)
         with opened as clips:
             merged = continue_training(
@@ -123,21 +130,19 @@ def chosen_device(name: str) -> torch.device:
 
 
 def _egoclip(
-    annotations: Path | None, videos: Path | None, taxonomy: Path | None, cache: Path, *, is_archive_given: bool
+    needed: dict[str, Path | None], swaps: Path | None, cache: Path, *, is_archive_given: bool
 ) -> EgoClipFolders | None:
-    given = [name for name, value in _named(annotations, videos, taxonomy) if value is not None]
-    if is_archive_given and given:
-        raise ConfigError(f"--archive cannot be used together with {', '.join(given)}")
+    """Where EgoClip lies; None when a rendered archive is given."""
     if is_archive_given:
+        given = [name for name, value in {**needed, "--swaps": swaps}.items() if value is not None]
+        if given:
+            raise ConfigError(f"--archive cannot be used together with {', '.join(given)}")
         return None
-    if annotations is None or videos is None or taxonomy is None:
-        missing = [name for name, value in _named(annotations, videos, taxonomy) if value is None]
+    missing = [name for name, value in needed.items() if value is None]
+    if missing:
         raise ConfigError(f"{', '.join(missing)} missing: give --archive, or --annotations, --videos and --taxonomy")
-    return EgoClipFolders(annotations=annotations, videos=videos, taxonomy=taxonomy, cache=cache)
-
-
-def _named(annotations: Path | None, videos: Path | None, taxonomy: Path | None) -> list[tuple[str, Path | None]]:
-    return [("--annotations", annotations), ("--videos", videos), ("--taxonomy", taxonomy)]
+    annotations, videos, taxonomy = (value for value in needed.values() if value is not None)
+    return EgoClipFolders(annotations=annotations, videos=videos, taxonomy=taxonomy, cache=cache, swaps=swaps)
 
 
 def _open(

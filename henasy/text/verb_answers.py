@@ -39,7 +39,7 @@ def read_verb_phrases(answer: str) -> list[str] | None:
     The answer's first list counts, whatever is said around it; it may have been cut off after its first phrase. What
     does not open with a verb in "-ing" form is no phrase.
     """
-    found = _list_in(answer.translate(_STRAIGHT_QUOTES))
+    found = read_list(answer)
     if found is None:
         return None
     phrases = [" ".join(text.lower().split()).strip(" .,;:") for text in found]
@@ -47,7 +47,9 @@ def read_verb_phrases(answer: str) -> list[str] | None:
     return None if found and not good else list(dict.fromkeys(good))
 
 
-def _list_in(answer: str) -> list[str] | None:
+def read_list(answer: str) -> list[str] | None:
+    """The first list of strings in an answer, or those of its items that are whole; None where there is none."""
+    answer = answer.translate(_STRAIGHT_QUOTES)
     start = answer.find("[")
     if start < 0:
         return None

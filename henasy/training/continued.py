@@ -22,11 +22,10 @@ from henasy.checkpoint.space import space_id
 from henasy.errors import ConfigError
 from henasy.losses.egoncepp import TEMPERATURE
 from henasy.model.adapters import AdapterConfig, Adapters
-from henasy.text.word_swaps import WordSwaps
 from henasy.training.checkpoints import FOLDER, Checkpoints
 from henasy.training.config import TrainConfig
 from henasy.training.data import TrainBatch
-from henasy.training.egoncepp import Captions, EgoNcePlusPlusObjective, SwapBatch, SwapBatches, SwapConfig
+from henasy.training.egoncepp import Captions, EgoNcePlusPlusObjective, SwapBatch, SwapBatches, SwapConfig, Swaps
 from henasy.training.trainer import BatchSource, Trainer
 
 ADAPTERS, CHECKPOINT, RUN_FILE = "adapters", "checkpoint", "run.json"
@@ -61,7 +60,7 @@ def continue_training(
     *,
     source: BatchSource[TrainBatch],
     captions: Captions,
-    swaps: WordSwaps,
+    swaps: Swaps,
     trained_on: str,
     device: torch.device,
     report: Callable[[str], None] = print,

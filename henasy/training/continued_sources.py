@@ -9,7 +9,6 @@ from typing import NamedTuple
 from henasy.checkpoint.folder import Checkpoint, dual_config
 from henasy.errors import ConfigError, NotFoundError
 from henasy.text.stored import AnyTokenizer
-from henasy.text.word_swaps import WordSwaps
 from henasy.training.clip_cache import build_clip_cache
 from henasy.training.config import TrainConfig
 from henasy.training.data import CacheBatches, ClipCache, TrainBatch
@@ -17,8 +16,9 @@ from henasy.training.egoclip.clips import open_egoclip
 from henasy.training.egoclip.config import EgoClipFiles, EgoClipRecipe
 from henasy.training.egoclip.refusals import Refusals
 from henasy.training.egoclip.source import EgoClipBatches, Sampling
-from henasy.training.egoclip.taxonomy import Taxonomy, read_taxonomy
-from henasy.training.egoncepp import CacheCaptions, Captions, EgoClipCaptions
+from henasy.training.egoclip.taxonomy import read_taxonomy
+from henasy.training.egoclip_swaps import open_swaps, word_swaps
+from henasy.training.egoncepp import CacheCaptions, Captions, EgoClipCaptions, Swaps, TaxonomySwaps
 from henasy.training.trainer import BatchSource
 from henasy.video.preprocess import PreprocessSpec
 from henasy.video.view_pool import ViewPool
@@ -35,7 +35,7 @@ class Clips(NamedTuple):
 
     source: BatchSource[TrainBatch]
     captions: Captions
-    swaps: WordSwaps
+    swaps: Swaps
     trained_on: str
     """What the clips are, in words."""
 
@@ -48,6 +48,8 @@ class EgoClipFolders:
     videos: Path
     taxonomy: Path
     cache: Path
+    swaps: Path | None = None
+    """Parquet of `henasy-train swaps`; None swaps words by the taxonomy."""
 
 
 def archive_clips(
@@ -80,7 +82,7 @@ def archive_clips(
         mean=checkpoint.spec.mean,
         std=checkpoint.spec.std,
     )
-    swaps = word_swaps(read_taxonomy(archive / "taxonomy"))
+    swaps = TaxonomySwaps(word_swaps(read_taxonomy(archive / "taxonomy")))
     return Clips(source, CacheCaptions(clips), swaps, f"{len(clips):,} narrated clips of a rendered archive")
 
 
@@ -115,15 +117,13 @@ def egoclip_clips(
             pool=pool,
             refusals=Refusals(run / "refused.jsonl", clips.table, max_share=settings.max_refused_share),
         )
+        swaps: Swaps = TaxonomySwaps(word_swaps(clips.taxonomy))
+        if folders.swaps is not None:
+            swaps = open_swaps(folders.swaps, clips.table, folders.cache)
         trained_on = f"{len(clips):,} clips of {folders.annotations.name}"
-        yield Clips(source, EgoClipCaptions(clips.table), word_swaps(clips.taxonomy), trained_on)
+        yield Clips(source, EgoClipCaptions(clips.table), swaps, trained_on)
     finally:
         pool.close()
-
-
-def word_swaps(taxonomy: Taxonomy) -> WordSwaps:
-    """The swaps within a taxonomy."""
-    return WordSwaps(taxonomy.verbs.groups, taxonomy.nouns.groups)
 
 
 def _views(image_px: int, settings: EgoClipRecipe, spec: PreprocessSpec) -> ViewRule:

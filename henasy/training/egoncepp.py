@@ -85,6 +85,33 @@ class SwapConfig:
                 raise ConfigError(f"{name} is {value!r}; allowed: a whole number of at least 0")
 
 
+class Swaps(Protocol):
+    """Makes captions with a swapped word."""
+
+    def verb_swaps(self, row: int, caption: Caption, rng: np.random.Generator, count: int) -> list[str]:
+        """Up to `count` captions of a clip with another verb; `rng` decides which."""
+        ...
+
+    def noun_swaps(self, row: int, caption: Caption, rng: np.random.Generator, count: int) -> list[str]:
+        """Up to `count` captions of a clip with another noun."""
+        ...
+
+
+class TaxonomySwaps:
+    """Captions swapped for other words of a taxonomy."""
+
+    def __init__(self, words: WordSwaps) -> None:
+        self.words = words
+
+    def verb_swaps(self, row: int, caption: Caption, rng: np.random.Generator, count: int) -> list[str]:
+        """See `Swaps`."""
+        return self.words.verb_swaps(caption.text, caption.verbs, rng, count)
+
+    def noun_swaps(self, row: int, caption: Caption, rng: np.random.Generator, count: int) -> list[str]:
+        """See `Swaps`."""
+        return self.words.noun_swaps(caption.text, caption.nouns, rng, count)
+
+
 class SwapBatch(NamedTuple):
     """What one micro-batch of EgoNCE++ trains on."""
 
@@ -107,7 +134,7 @@ class SwapBatches:
         self,
         source: BatchSource[TrainBatch],
         captions: Captions,
-        swaps: WordSwaps,
+        swaps: Swaps,
         tokenizer: AnyTokenizer,
         config: SwapConfig,
         *,
@@ -139,8 +166,8 @@ class SwapBatches:
         """K captions, empty where there are not as many."""
         rng = np.random.default_rng((self.seed, step, row))
         config, found = self.config, []
-        verbs = self.swaps.verb_swaps(caption.text, caption.verbs, rng, config.num_verb_swaps)
-        nouns = self.swaps.noun_swaps(caption.text, caption.nouns, rng, config.num_noun_swaps)
+        verbs = self.swaps.verb_swaps(row, caption, rng, config.num_verb_swaps)
+        nouns = self.swaps.noun_swaps(row, caption, rng, config.num_noun_swaps)
         for texts, count in ((verbs, config.num_verb_swaps), (nouns, config.num_noun_swaps)):
             found += [*texts, *[""] * (count - len(texts))]
         return found

@@ -27,7 +27,14 @@ from henasy.text.tokenizer import train_tokenizer
 from henasy.text.word_swaps import WordSwaps
 from henasy.training.config import TrainConfig
 from henasy.training.data import CacheBatches, ClipCache, TrainBatch
-from henasy.training.egoncepp import CacheCaptions, Caption, EgoNcePlusPlusObjective, SwapBatches, SwapConfig
+from henasy.training.egoncepp import (
+    CacheCaptions,
+    Caption,
+    EgoNcePlusPlusObjective,
+    SwapBatches,
+    SwapConfig,
+    TaxonomySwaps,
+)
 from henasy.training.log import read_log
 from henasy.video.preprocess import PreprocessSpec
 
@@ -107,7 +114,7 @@ def batches(cache: ClipCache, bases: dict[str, Path], swaps: SwapConfig, **chang
     checkpoint, train = read_checkpoint(bases["dual"]), config(**changes)
     assert checkpoint.tokenizer is not None
     plain = source(cache, checkpoint, train)
-    words = WordSwaps(VERBS, NOUNS)
+    words = TaxonomySwaps(WordSwaps(VERBS, NOUNS))
     return SwapBatches(plain, CacheCaptions(cache), words, checkpoint.tokenizer, swaps, seed=train.seed)
 
 
@@ -118,7 +125,7 @@ def run(folder: Path, out: Path, cache: ClipCache, recipe: ContinuedRecipe, said
         recipe,
         source=source(cache, read_checkpoint(folder), recipe.train),
         captions=CacheCaptions(cache),
-        swaps=WordSwaps(VERBS, NOUNS),
+        swaps=TaxonomySwaps(WordSwaps(VERBS, NOUNS)),
         trained_on="12 clips of noise",
         device=CPU,
         report=(lambda line: None) if said is None else said.append,
@@ -242,7 +249,7 @@ def test_run_that_is_cut_goes_on_exactly(cache: ClipCache, bases: dict[str, Path
             recipe(),
             source=source(cache, read_checkpoint(bases["dual"]), recipe().train),
             captions=CacheCaptions(cache),
-            swaps=WordSwaps(VERBS, NOUNS),
+            swaps=TaxonomySwaps(WordSwaps(VERBS, NOUNS)),
             trained_on="12 clips of noise",
             device=CPU,
             report=stop,
@@ -287,7 +294,7 @@ def test_loss_that_is_not_finite_stops_the_run(cache: ClipCache, bases: dict[str
                 std=spec.std,
             ),
             captions=CacheCaptions(cache),
-            swaps=WordSwaps(VERBS, NOUNS),
+            swaps=TaxonomySwaps(WordSwaps(VERBS, NOUNS)),
             trained_on="12 clips of noise",
             device=CPU,
             report=lambda line: None,
