@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
@@ -26,6 +27,7 @@ from henasy.training.config import TrainConfig
 from henasy.training.distributed import ALONE, Peers
 from henasy.training.joint_contrast import JointObjective, backward_jointly
 from henasy.training.log import TrainLog
+from henasy.training.run_lock import run_lock
 from henasy.training.schedule import learning_rate
 from henasy.training.state import load_latest_state, save_state
 
@@ -33,6 +35,8 @@ Batch = TypeVar("Batch")
 BatchIn = TypeVar("BatchIn", contravariant=True)
 BatchOut = TypeVar("BatchOut", covariant=True)
 
+_LOCK_PATIENCE_S = 120.0
+"""How long a process whose starter was killed may live on, holding its run."""
 _SEEDS_PER_PROCESS = 2**40
 """Keeps the random numbers of the processes apart."""
 
@@ -132,7 +136,8 @@ class Trainer(Generic[Batch]):
             The number of steps done by this call.
 
         Raises:
-            TrainingError: a loss or a gradient is not finite; nothing of that step was applied.
+            TrainingError: a loss or a gradient is not finite, of whose step nothing was applied; or another process
+                trains in the folder.
             ConfigError: the folder holds a run with other settings.
         """
         return sum(1 for _ in self.steps())
@@ -142,6 +147,12 @@ class Trainer(Generic[Batch]):
 
         Several runs in one process can take turns this way.
         """
+        with ExitStack() as held:
+            lock = run_lock(self.folder, patience_s=_LOCK_PATIENCE_S, report=self.report)
+            self.peers.on_main(lambda: held.enter_context(lock))
+            yield from self._steps()
+
+    def _steps(self) -> Iterator[int]:
         first = self._resume()
         log = self.peers.together(lambda: self._open_log(first))
         pace = Pace()
