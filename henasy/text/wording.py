@@ -4,6 +4,7 @@ Narrations say what the camera's wearer does in the third person behind a tag, "
 "open the jar".
 """
 
+import re
 from enum import StrEnum
 
 import numpy as np
@@ -17,10 +18,13 @@ from henasy.text.words import (
     PARTICLES,
     PREPOSITIONS,
     PRONOUNS,
+    SUBJECTS,
+    is_adverb,
     third_person,
     verb_of,
 )
 
+_PLEASE = re.compile(r"^please\b[\s,]*", re.IGNORECASE)
 WEARER_TAG = "#C C "
 """What opens a narration of what the camera's wearer does."""
 
@@ -47,17 +51,21 @@ def texts_of(query: str, wording: Wording) -> tuple[str, ...]:
 def as_narration(query: str) -> str:
     """The query as EgoClip's annotators would have written it: "open the jar" gives "#C C opens the jar".
 
-    That needs a query that surely opens with a verb. One that has a tag or a subject of its own, has no verb, or may
+    That needs a query that surely opens with a verb, or with how it is done ("slowly pour the milk"); a "please" before
+    it is left out. One that has a tag or a subject of its own, has no verb, or may
     name a thing ("water bottle") stays as it is.
     """
-    text = query.strip().rstrip(".!?").rstrip()
+    text = _PLEASE.sub("", query.strip(), count=1).rstrip(".!?").rstrip()
     verbs = [phrase for phrase in find_phrases(text) if phrase.kind == "verb"]
-    if tag_end(query) or not verbs or verbs[0].start > 0 or not _is_surely_verb(text):
+    if tag_end(query) or not verbs:
+        return query
+    is_verb_first = all(is_adverb(word) for word in text[: verbs[0].start].lower().split())
+    if not is_verb_first or not _is_surely_verb(text[verbs[0].start :]):
         return query
     pieces, done = [], 0
     for verb in verbs:
         word = verb.text.split(maxsplit=1)[0]
-        is_infinitive = text[: verb.start].lower().split()[-1:] == ["to"]
+        is_infinitive = text[: verb.start].lower().split()[-1:] in (["to"], *([subject] for subject in SUBJECTS))
         is_kept = is_infinitive or not _is_surely_verb(text[verb.start :])
         pieces += [text[done : verb.start], word if is_kept else _third_person(word.lower())]
         done = verb.start + len(word)

@@ -26,11 +26,62 @@ TABLE = [
     ("stir", ["stir"], []),
     ("water", [], ["water"]),
     ("他 cuts the 番茄", ["cuts the 番茄"], ["他", "番茄"]),
+    # requests and questions
+    ("please open the drawer", ["open the drawer"], ["drawer"]),
+    ("could you please find the red bowl", ["find the red bowl"], ["red bowl"]),
+    ("can you show me where I put the keys", ["show", "put the keys"], ["keys"]),
+    ("find the moment I pick up the knife", ["find the moment", "pick up the knife"], ["moment", "knife"]),
+    ("I want to see the knife", ["see the knife"], ["knife"]),
+    ("where did I leave my phone", ["leave my phone"], ["phone"]),
+    ("how many eggs did I crack?", ["crack"], ["eggs"]),
+    ("what is in the pot?", [], ["pot"]),
+    # how and where to
+    ("pulls the mug closer", ["pulls the mug closer"], ["mug"]),
+    ("drags the sponge closer with the left hand", ["drags the sponge closer with the left hand"],
+     ["sponge", "left hand"]),
+    ("moves the cup further away", ["moves the cup further away"], ["cup"]),
+    ("pushes the plate to the left", ["pushes the plate to the left"], ["plate"]),
+    ("rotate the knob clockwise", ["rotate the knob clockwise"], ["knob"]),
+    ("carry the bag upstairs", ["carry the bag upstairs"], ["bag"]),
+    ("neatly fold the shirt", ["fold the shirt"], ["shirt"]),
+    ("slice the cucumber thinly", ["slice the cucumber thinly"], ["cucumber"]),
+    ("open the jelly", ["open the jelly"], ["jelly"]),
+    ("chop the parsley very fine", ["chop the parsley very fine"], ["parsley"]),
+    ("mix it well", ["mix it well"], []),
+    # particles
+    ("picks the knife up", ["picks the knife up"], ["knife"]),
+    ("put the lid back on", ["put the lid back on"], ["lid"]),
+    ("turns off the tap", ["turns off the tap"], ["tap"]),
+    ("goes down the stairs", ["goes down the stairs"], ["stairs"]),
+    # what became of a thing
+    ("wipe the table clean", ["wipe the table clean"], ["table"]),
+    ("twist the cap open", ["twist the cap open"], ["cap"]),
+    ("fold the towel in half", ["fold the towel in half"], ["towel"]),
+    ("take the clean plate", ["take the clean plate"], ["clean plate"]),
+    ("the pan has been put on the stove", ["put on the stove"], ["pan", "stove"]),
+    ("a mug being washed", ["washed"], ["mug"]),
+    ("the man has a hot cup", ["has a hot cup"], ["man", "hot cup"]),
+    # several things, none, and numbers
+    ("puts the knife and the fork in the drawer", ["puts the knife and the fork in the drawer"],
+     ["knife", "fork", "drawer"]),
+    ("cut the tomato, the onion and the pepper", ["cut the tomato, the onion and the pepper"],
+     ["tomato", "onion", "pepper"]),
+    ("open the fridge and take out milk", ["open the fridge", "take out milk"], ["fridge", "milk"]),
+    ("cut bread without a knife", ["cut bread without a knife"], ["bread", "knife"]),
+    ("crack 3 eggs", ["crack 3 eggs"], ["eggs"]),
+    ("wash six cups", ["wash six cups"], ["cups"]),
+    # prepositions of several words
+    ("the blue plate next to the sink", [], ["blue plate", "sink"]),
+    ("place the cup on top of the box", ["place the cup on top of the box"], ["cup", "box"]),
+    ("the man in front of the stove", [], ["man", "stove"]),
+    # unknown words where a verb must stand
+    ("cutt the bread", ["cutt the bread"], ["bread"]),
+    ("wahses the plate", ["wahses the plate"], ["plate"]),
     ("", [], []),
     (" \n", [], []),
     ("#C C", [], []),
     ("!!! ...", [], []),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("query", "verbs", "nouns"), TABLE)

@@ -26,6 +26,11 @@ from henasy.text.words import third_person
         ("stir", "#C C stirs"),
         ("carry water", "#C C carries water"),
         ("have a drink", "#C C has a drink"),
+        ("please open the drawer", "#C C opens the drawer"),
+        ("Please, put the lid back on!", "#C C puts the lid back on"),
+        ("slowly pour the milk", "#C C slowly pours the milk"),
+        ("go to the fridge", "#C C goes to the fridge"),
+        ("find the moment I pick up the knife", "#C C finds the moment I pick up the knife"),
     ],
 )
 def test_query_that_opens_with_a_verb_becomes_a_narration(query: str, narration: str) -> None:
@@ -48,6 +53,9 @@ def test_query_that_opens_with_a_verb_becomes_a_narration(query: str, narration:
         "red mug on the table.",
         "a person opens the jar",
         "I open the fridge",
+        "please",
+        "please mug",
+        "how many eggs did I crack?",
         "#C C opens the jar",
         "#O man X opens the jar",
         "...",
