@@ -1,4 +1,8 @@
-"""A run of training that takes a moment, for tests that kill its processes: `python line_training.py RUN STEPS`."""
+"""A run of training that takes a moment, for tests that kill its processes.
+
+python line_training.py RUN STEPS NAN_AT                                       on Ray
+python -m torch.distributed.run --nproc-per-node 2 line_training.py ...        under torchrun
+"""
 
 import os
 import sys
@@ -11,23 +15,28 @@ from torch import Tensor, nn
 
 from henasy.errors import HenasyError
 from henasy.training.config import TrainConfig
-from henasy.training.distributed import join_peers
+from henasy.training.distributed import is_launched, join_peers
 from henasy.training.share import Share
 from henasy.training.trainer import Trainer
 from indexer.ray_training import Scale, train_on_ray
 
-NUM_WORKERS = 2
+NUM_WORKERS, HELD_AT = 2, 30
 CPU = torch.device("cpu")
 
 
 class Shares:
-    """A process's rows of batches that depend on the step; the step of NAN_AT holds a NaN for the last process."""
+    """A process's rows of batches that depend on the step; the step of NAN_AT holds a NaN for the last process.
 
-    def __init__(self, share: Share, nan_at: int) -> None:
-        self.share, self.nan_at = share, nan_at
+    While RUN/hold exists, nobody gets beyond the step HELD_AT.
+    """
+
+    def __init__(self, share: Share, run: Path, nan_at: int) -> None:
+        self.share, self.hold, self.nan_at = share, run / "hold", nan_at
 
     def batch(self, step: int, part: int, device: torch.device) -> Tensor:
-        time.sleep(0.05)
+        time.sleep(0.02)
+        while step == HELD_AT and self.hold.exists():
+            time.sleep(0.02)
         x = torch.randn(8, 4, generator=torch.Generator().manual_seed(step))[self.share.rows(4)]
         return x * float("nan") if step == self.nan_at and self.share.rank else x
 
@@ -44,7 +53,7 @@ def train_line(arguments: Sequence[str]) -> int:
         TrainConfig(num_steps=num_steps, batch_size=4, learning_rate=0.05, checkpoint_every=4, log_every=1),
         model=model,
         objective=lambda x: {"loss": (model(x) - x.sum(1, keepdim=True)).square().mean()},
-        source=Shares(peers.share, nan_at),
+        source=Shares(peers.share, run, nan_at),
         folder=run,
         device=CPU,
         peers=peers,
@@ -61,5 +70,7 @@ def train_line(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    if is_launched():
+        sys.exit(train_line(sys.argv[1:]))
     scale = Scale(num_workers=NUM_WORKERS, gpus_per_worker=0, address=os.environ.get("TEST_RAY_ADDRESS"))
     sys.exit(train_on_ray(train_line, sys.argv[1:], scale))
