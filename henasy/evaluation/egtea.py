@@ -7,7 +7,10 @@ video, in frames at 30 per second.
 N clips, C classes.
 """
 
+import hashlib
+import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +23,9 @@ from henasy.evaluation.frame_rules import Span
 ACTION_FILE, SPLIT_FILE = "action_idx.txt", "test_split1.txt"
 SESSION_ACTION_FILE, SESSION_SPLIT_FILE = "actions.csv", "validation1.csv"
 SESSION_FPS = 30
+PUBLISHED_DIGEST = "29ec57093ab4b91a19974d409a7ce371a865ce9b4a326eda94951d0972a77e4c"
+"""`split_digest` of test split 1 as fpv-iplab/rulstm publishes it; the data set's own files name the same clips."""
+_CLIP_NAME = re.compile(r"(?P<session>.+)-(?P<start_ms>\d+)-\d+-F\d+-F\d+", re.ASCII)
 _SESSION_FIELDS = "clip number, video, first frame, last frame, verb, noun, action"
 
 
@@ -74,6 +80,19 @@ def load_egtea(path: Path) -> EgteaTest:
             raise line.error(f"the clip {span.video_id} is repeated", "different in every line")
         spans[span] = row_of[action]
     return EgteaTest(spans=tuple(spans), names=tuple(names), targets=np.array(list(spans.values()), np.int64))
+
+
+def split_digest(test: EgteaTest) -> str:
+    """sha256 of which session shows which action from which second on, whatever the layout and the order of its lines.
+
+    A clip of the data set's own layout names its session and its milliseconds.
+    """
+    rows = []
+    for span, target in zip(test.spans, test.targets.tolist(), strict=True):
+        name = _CLIP_NAME.fullmatch(span.video_id)
+        session, start_s = (name["session"], int(name["start_ms"]) / 1000) if name else (span.video_id, span.start_s)
+        rows.append([session, int(start_s), test.names[target]])
+    return hashlib.sha256(json.dumps([sorted(rows), sorted(test.names)]).encode()).hexdigest()
 
 
 def annotation_files(path: Path) -> tuple[Path, Path]:

@@ -21,7 +21,7 @@ from henasy.evaluation.classification import (
     target_ranks,
     top_k_accuracy,
 )
-from henasy.evaluation.egtea import EgteaTest, annotation_files, load_egtea
+from henasy.evaluation.egtea import PUBLISHED_DIGEST, EgteaTest, annotation_files, load_egtea, split_digest
 from henasy.evaluation.features import compared_features, feature_facts
 from henasy.evaluation.published import EGTEA_ROWS
 from henasy.evaluation.report import file_digest
@@ -103,16 +103,22 @@ def score_similarity(
         "scored": f"{int(kept.sum())} of {len(kept)} clips",
     }
     scores = {"top1": top_k_accuracy(ranks, 1), "mean_class": mean_class_accuracy(confusion)}
-    is_published = (len(kept), num_classes) == _PUBLISHED_SIZES
-    remark = None if kept.all() else "not the whole test set"
     spans = [span for span, is_kept in zip(annotations.spans, kept.tolist(), strict=True) if is_kept]
     labels = [f"{annotations.names[target]}, {span.video_id}" for span, target in zip(spans, targets, strict=True)]
     return Scored(
         scores=scores,
         facts=facts,
-        remark=remark if is_published else "not test split 1",
+        remark=_remark(annotations, kept),
         details=partial(class_details, labels, annotations.names, similarity, targets, spans),
     )
+
+
+def _remark(annotations: EgteaTest, kept: NDArray[np.bool_]) -> str | None:
+    if (len(kept), len(annotations.names)) != _PUBLISHED_SIZES:
+        return "not test split 1"
+    if split_digest(annotations) != PUBLISHED_DIGEST:
+        return "as many clips and actions as test split 1, but others"
+    return None if kept.all() else "not the whole test set"
 
 
 def rendered_files(archive: Path | None) -> AnnotatedVideos:

@@ -9,8 +9,16 @@ import pytest
 import torch
 
 from henasy.errors import AnnotationError, InputError, NotFoundError
-from henasy.evaluation.egtea import ACTION_FILE, SESSION_ACTION_FILE, SESSION_SPLIT_FILE, SPLIT_FILE, load_egtea
-from henasy.evaluation.egtea_run import best_view_similarity
+from henasy.evaluation.egtea import (
+    ACTION_FILE,
+    SESSION_ACTION_FILE,
+    SESSION_SPLIT_FILE,
+    SPLIT_FILE,
+    EgteaTest,
+    load_egtea,
+    split_digest,
+)
+from henasy.evaluation.egtea_run import best_view_similarity, score_similarity
 from henasy.evaluation.frame_rules import BLACK, FramePlace, Span, egtea_rule
 from henasy.video.preprocess import PreprocessSpec, preprocess
 from henasy.video.probe import VideoInfo
@@ -73,6 +81,48 @@ def test_reads_the_public_split(shared_dir: Path) -> None:
     assert test.names[42] == "divide/pull apart lettuce"
     # the data set's own name of this clip is P05-R01-PastaSalad-583261-586055
     assert test.spans[0] == pytest.approx(("P05-R01-PastaSalad", 583.261, 586.055), abs=1 / 30)
+
+
+def test_only_the_clips_and_names_of_the_public_split_compare(shared_dir: Path) -> None:
+    test = load_egtea(shared_dir / "data" / "egtea")
+    similarity = np.zeros((2022, 106))
+    kept = np.ones(2022, bool)
+
+    def remark(changed: EgteaTest) -> str | None:
+        return score_similarity(changed, similarity, {}, kept=kept).remark
+
+    others = "as many clips and actions as test split 1, but others"
+    assert remark(test) is None
+    assert remark(replace(test, spans=test.spans[::-1], targets=test.targets[::-1])) is None
+    assert remark(replace(test, targets=np.roll(test.targets, 1))) == others
+    assert remark(replace(test, names=(test.names[1], test.names[0], *test.names[2:]))) == others
+    assert remark(replace(test, spans=(Span("another", 1.0, 2.0), *test.spans[1:]))) == others
+    kept[0] = False
+    assert remark(test) == "not the whole test set"
+    few = replace(test, spans=test.spans[1:], targets=test.targets[1:])
+    assert score_similarity(few, similarity[1:], {}).remark == "not test split 1"
+
+
+def test_both_layouts_name_a_clip_alike() -> None:
+    own = EgteaTest(
+        spans=(Span("P05-R01-PastaSalad-583261-586055-F013998-F014065", 0.0, math.inf),),
+        names=("take knife",),
+        targets=np.array([0]),
+    )
+    assert split_digest(own) == split_digest(replace(own, spans=(Span("P05-R01-PastaSalad", 17497 / 30, 17581 / 30),)))
+    assert split_digest(own) != split_digest(replace(own, spans=(Span("P05-R01-PastaSalad", 17597 / 30, 17681 / 30),)))
+
+
+def test_mean_class_accuracy_counts_classes_and_top_1_clips() -> None:
+    # Three clips of the first class, one of them right; one of the second, right; none of the third.
+    test = EgteaTest(
+        spans=tuple(Span(f"v{number}", 0.0, 1.0) for number in range(4)),
+        names=("a", "b", "c"),
+        targets=np.array([0, 0, 0, 1]),
+    )
+    scored = score_similarity(test, np.eye(3)[[0, 1, 2, 1]], {})
+    assert scored.scores == {"top1": 0.5, "mean_class": pytest.approx((1 / 3 + 1 + 0) / 3)}
+    assert scored.facts["classes"] == "3, of which 1 have no clip and count as 0 in the mean"
 
 
 @pytest.mark.parametrize(
