@@ -33,8 +33,8 @@ from henasy.evaluation.ablation_runs import (
     progress_of,
     seconds_left,
 )
-from henasy.evaluation.ablation_tables import RULES, facts, markdown, report_tables
-from henasy.evaluation.report import RENDERED_HEADING, reported_errors, write_json, write_text
+from henasy.evaluation.ablation_tables import facts, markdown
+from henasy.evaluation.report import reported_errors, write_json, write_text
 
 RESULTS = Path(__file__).resolve().parent / "results" / "ablations.jsonl"
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -108,11 +108,12 @@ def main(
                 return
         runs = _runs(results, experiment)
         report = ablation_report(runs)
-        _show_report(console, report, runs)
+        page = markdown(report, runs)
+        click.echo(page)
         if json_path is not None:
             write_json(json_path, _numbers(report), facts(runs) | {"verdicts": _verdicts(report)})
         if markdown_path is not None:
-            write_text(markdown_path, markdown(report, runs))
+            write_text(markdown_path, page)
 
 
 def _given(option: str, path: Path | None) -> Path:
@@ -142,17 +143,6 @@ def _show_progress(console: Console, experiment: str, progress: Sequence[Progres
     left_s = seconds_left(progress)
     time = "unknown before the first steps" if left_s is None else f"about {left_s / 3600:.1f} h at the pace so far"
     console.print(f"{len(progress) - num_left} of {len(progress)} runs done; time left: {time if num_left else 'none'}")
-
-
-def _show_report(console: Console, report: AblationReport, runs: Sequence[FinishedRun]) -> None:
-    console.print(RENDERED_HEADING, style="bold", soft_wrap=True)
-    for text in report_tables(report):
-        table = Table(*text.heads, title=text.title)
-        for row in text.rows:
-            table.add_row(*row)
-        console.print(table)
-    for line in (*RULES, *(f"{name}: {value}" for name, value in facts(runs).items())):
-        console.print(line, style="dim", highlight=False, markup=False, soft_wrap=True)
 
 
 def _numbers(report: AblationReport) -> dict[str, float]:

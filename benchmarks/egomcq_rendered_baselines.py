@@ -162,10 +162,20 @@ def _word_table(words: WordScores) -> Table:
 
 
 def _mask_table(evidence: MaskEvidence) -> Table:
-    masks = Table("mask IoU of the entity", "text-chosen", "best", "by lot", "grid's ceiling", "best chosen %", "clips")
+    masks = Table(
+        "mask IoU of the entity",
+        "text-chosen",
+        "best",
+        "chosen / best %",
+        "by lot",
+        "grid's ceiling",
+        "best chosen %",
+        "clips",
+    )
     for name, things in (("that the noun meets", evidence.noun), ("that the hand's word meets", evidence.hand)):
         mean = mean_overlap(things)
         values = [f"{mean.get(key, float('nan')):.3f}" for key in ("text_chosen", "best", "random", "ceiling")]
+        values.insert(2, f"{100 * mean['text_chosen'] / mean['best']:.0f}" if things else "nan")
         masks.add_row(name, *values, f"{100 * mean.get('is_best_chosen', float('nan')):.0f}", str(len(things)))
     return masks
 

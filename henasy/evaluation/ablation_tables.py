@@ -1,4 +1,4 @@
-"""The report of an ablation as tables of text, for a terminal and for a page."""
+"""The report of an ablation as a page of tables."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -16,17 +16,12 @@ RULES = (
 )
 
 
-class TextTable(NamedTuple):
+class _Table(NamedTuple):
     """A table whose cells are text."""
 
     title: str
     heads: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
-
-
-def report_tables(report: AblationReport) -> list[TextTable]:
-    """Rows, the paper's rows, claims, and every claim by measure."""
-    return [_row_table(report), _paper_table(), _claim_table(report), _measure_table(report)]
 
 
 def facts(runs: Sequence[FinishedRun]) -> dict[str, object]:
@@ -37,51 +32,50 @@ def facts(runs: Sequence[FinishedRun]) -> dict[str, object]:
 def markdown(report: AblationReport, runs: Sequence[FinishedRun]) -> str:
     """The report as a page."""
     parts = ["# Ablations", "", f"**{RENDERED_HEADING}**", ""]
-    for table in report_tables(report):
+    for table in (_row_table(report), _paper_table(), _claim_table(report), _measure_table(report)):
         parts += [f"## {table.title}", "", _line(table.heads), _line(["---"] * len(table.heads))]
         parts += [*(_line(row) for row in table.rows), ""]
     parts += [*RULES, "", *(f"- {name}: {value}" for name, value in facts(runs).items()), ""]
     return "\n".join(parts)
 
 
-def gain_text(contrast: Contrast) -> str:
-    """`+1.2 [+0.4, +2.0]`, in points."""
+def _points(contrast: Contrast) -> str:
     return f"{100 * contrast.mean:+.1f} [{100 * contrast.low:+.1f}, {100 * contrast.high:+.1f}]"
 
 
-def _row_table(report: AblationReport) -> TextTable:
+def _row_table(report: AblationReport) -> _Table:
     rows = []
     for row in report.rows:
         cells = [_with_spread(row.mean[measure], row.spread[measure]) for measure in MEASURES]
         rows.append((row.label, str(row.num_seeds), *cells))
-    return TextTable("Rows, percent: mean and standard deviation over seeds", ("row", "seeds", *MEASURES), rows)
+    return _Table("Rows, percent: mean and standard deviation over seeds", ("row", "seeds", *MEASURES), rows)
 
 
 def _with_spread(mean: float, spread: float) -> str:
     return f"{100 * mean:.1f}" if spread != spread else f"{100 * mean:.1f} ± {100 * spread:.1f}"
 
 
-def _paper_table() -> TextTable:
+def _paper_table() -> _Table:
     rows = [(row.label, *(f"{row.paper[measure]:.1f}" for measure in PAPER_MEASURES)) for row in ROWS]
-    return TextTable("The paper's rows, on its own data", ("row", *PAPER_MEASURES), rows)
+    return _Table("The paper's rows, on its own data", ("row", *PAPER_MEASURES), rows)
 
 
-def _claim_table(report: AblationReport) -> TextTable:
+def _claim_table(report: AblationReport) -> _Table:
     rows: list[tuple[str, ...]] = []
     for one in report.judged:
         paper = "" if one.overall.paper is None else f"{100 * one.overall.paper:+.1f}"
         seeds = ", ".join(f"{100 * gain:+.1f}" for gain in one.overall.by_seed)
-        rows.append((one.claim.text, paper, gain_text(one.overall), seeds, one.overall.verdict))
+        rows.append((one.claim.text, paper, _points(one.overall), seeds, one.overall.verdict))
     rows += [(claim.text, "", "", missing, "not run") for claim, missing in report.unjudged]
-    return TextTable("Claims", ("the paper says", "paper", "here", "by seed", "verdict"), rows)
+    return _Table("Claims", ("the paper says", "paper", "here", "by seed", "verdict"), rows)
 
 
-def _measure_table(report: AblationReport) -> TextTable:
+def _measure_table(report: AblationReport) -> _Table:
     rows = [
-        (one.claim.key, *(f"{gain_text(one.by_measure[name])} {one.by_measure[name].verdict}" for name in MEASURES))
+        (one.claim.key, *(f"{_points(one.by_measure[name])} {one.by_measure[name].verdict}" for name in MEASURES))
         for one in report.judged
     ]
-    return TextTable("Claims by measure", ("claim", *MEASURES), rows)
+    return _Table("Claims by measure", ("claim", *MEASURES), rows)
 
 
 def _line(cells: Sequence[str]) -> str:
