@@ -4,7 +4,7 @@
     python benchmarks/egoncepp.py BEFORE AFTER --archive DIR --json FILE
 
 Each clip has its caption, ten with another verb and ten with another noun. Both models answer the same items; intervals
-are 95 %, paired, bootstrap over whole videos.
+are 95 %, paired, bootstrap over whole videos. Every clip is encoded once, with EgoMCQ's frames, also for retrieval.
 """
 
 from pathlib import Path

@@ -1,26 +1,25 @@
 """What further training did to a model: word swaps, questions and retrieval of a rendered archive, before and after.
 
-Both models answer the same items, so every difference is paired; items of one video are drawn together.
+Both models answer the same items, so every difference is paired; items of one video are drawn together. Every clip is
+encoded once, with EgoMCQ's frames, for all three.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from henasy.errors import SpaceMismatchError
+from henasy.evaluation.egohoi import EgoHoi, load_egohoi
 from henasy.evaluation.egohoi import annotation_file as swap_file
-from henasy.evaluation.egohoi import load_egohoi
 from henasy.evaluation.egohoi_run import caption_similarity
-from henasy.evaluation.egomcq import annotation_file as question_file
-from henasy.evaluation.egomcq import load_egomcq
+from henasy.evaluation.egomcq import EgoMcq, load_egomcq
 from henasy.evaluation.egomcq_run import choice_similarity
 from henasy.evaluation.encoded import encode_annotated
-from henasy.evaluation.epic100 import annotation_files, load_epic_retrieval
-from henasy.evaluation.frame_rules import EGO4D_FRAMES, EK100_FRAMES
+from henasy.evaluation.epic100 import EpicRetrieval, load_epic_retrieval
+from henasy.evaluation.frame_rules import EGO4D_FRAMES, Span
 from henasy.evaluation.intervals import Difference, paired_difference
 from henasy.evaluation.mir import query_scores
 from henasy.evaluation.multiple_choice import INTER, right_answers
@@ -62,11 +61,21 @@ class RenderedFiles:
 
 def measure_model(model: str, files: RenderedFiles, *, device: str = "cpu") -> tuple[dict[str, Measured], str]:
     """Every measure of a model, and the name of its space."""
-    swaps, space = _swap_answers(_source(model, device, files.swaps.annotations, files.swaps.videos))
-    videos = files.layout.videos
-    questions = _question_answers(_source(model, device, files.layout.egomcq, videos))
-    retrieval = _retrieval(_source(model, device, files.layout.epic_annotations, videos))
-    return swaps | questions | retrieval, space
+    swaps, questions = load_egohoi(files.swaps.annotations), load_egomcq(files.layout.egomcq)
+    retrieval = load_epic_retrieval(files.layout.epic_annotations)
+    wanted = [*swaps.distinct_spans()[0], *questions.distinct_spans()[0], *(clip.span for clip in retrieval.clips)]
+    spans = list({_named(span): span for span in reversed(wanted)}.values())[::-1]
+    texts = list(dict.fromkeys([*swaps.distinct_texts()[0], *questions.texts, *retrieval.texts]))
+    digest = file_digest(swap_file(files.swaps.annotations))
+    encoded = encode_annotated(spans, texts, EGO4D_FRAMES, _source(model, device, files), digest)
+    vectors = _Vectors(
+        {_named(span): row for row, span in enumerate(spans)},
+        {text: row for row, text in enumerate(texts)},
+        encoded.clip,
+        encoded.texts,
+    )
+    measured = _swap_answers(swaps, vectors) | _question_answers(questions, vectors) | _retrieval(retrieval, vectors)
+    return measured, str(encoded.facts["space"])
 
 
 def compare_models(
@@ -96,10 +105,32 @@ def _change(measure: str, before: Measured, after: Measured) -> Change:
     )
 
 
-def _source(model: str, device: str, annotations: Path, videos: Path) -> VideoSource:
+class _Vectors(NamedTuple):
+    """Embeddings of all clips and texts that are asked about."""
+
+    clip_rows: dict[tuple[str, int, int], int]
+    text_rows: dict[str, int]
+    clip_vectors: NDArray[np.float32]
+    text_vectors: NDArray[np.float32]
+
+    def clips(self, spans: Sequence[Span]) -> NDArray[np.float32]:
+        """(n, D)"""
+        return self.clip_vectors[[self.clip_rows[_named(span)] for span in spans]]
+
+    def texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(n, D)"""
+        return self.text_vectors[[self.text_rows[text] for text in texts]]
+
+
+def _named(span: Span) -> tuple[str, int, int]:
+    """A span to the millisecond: annotation files write one time in different ways."""
+    return span.video_id, round(1000 * span.start_s), round(1000 * span.end_s)
+
+
+def _source(model: str, device: str, files: RenderedFiles) -> VideoSource:
     return VideoSource(
-        annotations=annotations,
-        videos=videos,
+        annotations=files.swaps.annotations,
+        videos=files.swaps.videos,
         model=model,
         device=device,
         num_frames=None,
@@ -108,24 +139,18 @@ def _source(model: str, device: str, annotations: Path, videos: Path) -> VideoSo
     )
 
 
-def _swap_answers(source: VideoSource) -> tuple[dict[str, Measured], str]:
-    annotations = load_egohoi(source.annotations)
-    spans, rows = annotations.distinct_spans()
-    texts, text_rows = annotations.distinct_texts()
-    encoded = encode_annotated(spans, texts, EGO4D_FRAMES, source, file_digest(swap_file(source.annotations)))
-    right = right_words(caption_similarity(encoded.clip[rows], encoded.texts[text_rows]))
+def _swap_answers(annotations: EgoHoi, vectors: _Vectors) -> dict[str, Measured]:
+    clips = vectors.clips([item.span for item in annotations.items])
+    captions = np.stack([vectors.texts(item.captions) for item in annotations.items])
+    right = right_words(caption_similarity(clips, captions))
     videos = [item.span.video_id for item in annotations.items]
     answers = {"verb": right.verb, "noun": right.noun, "action": right.action}
-    measured = {f"swaps: {name}": Measured(values.astype(np.float64), videos) for name, values in answers.items()}
-    return measured, str(encoded.facts["space"])
+    return {f"swaps: {name}": Measured(values.astype(np.float64), videos) for name, values in answers.items()}
 
 
-def _question_answers(source: VideoSource) -> dict[str, Measured]:
-    annotations = load_egomcq(source.annotations)
-    spans, rows = annotations.distinct_spans()
-    digest = file_digest(question_file(source.annotations))
-    encoded = encode_annotated(spans, annotations.texts, EGO4D_FRAMES, source, digest)
-    right = right_answers(choice_similarity(encoded.clip[rows], encoded.texts), annotations.answers)
+def _question_answers(annotations: EgoMcq, vectors: _Vectors) -> dict[str, Measured]:
+    choices = np.stack([vectors.clips(question.choices) for question in annotations.questions])
+    right = right_answers(choice_similarity(choices, vectors.texts(annotations.texts)), annotations.answers)
     videos = np.array([question.choices[question.answer].video_id for question in annotations.questions])
     is_inter = annotations.types == INTER
     kinds = {"inter": is_inter, "intra": ~is_inter}
@@ -136,12 +161,9 @@ def _question_answers(source: VideoSource) -> dict[str, Measured]:
     }
 
 
-def _retrieval(source: VideoSource) -> dict[str, Measured]:
-    annotations = load_epic_retrieval(source.annotations)
-    digest = file_digest(*annotation_files(source.annotations))
+def _retrieval(annotations: EpicRetrieval, vectors: _Vectors) -> dict[str, Measured]:
     spans = [clip.span for clip in annotations.clips]
-    encoded = encode_annotated(spans, annotations.texts, EK100_FRAMES, source, digest)
-    similarity = encoded.clip.astype(np.float64) @ encoded.texts.astype(np.float64).T
+    similarity = vectors.clips(spans).astype(np.float64) @ vectors.texts(annotations.texts).astype(np.float64).T
     relevancy = relevancy_matrix(annotations)
     to_text, to_video = query_scores(similarity, relevancy), query_scores(similarity.T, relevancy.T)
     videos = [span.video_id for span in spans]
