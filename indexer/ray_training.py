@@ -13,6 +13,7 @@ import shutil
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -28,6 +29,8 @@ _PATIENCE_S = 12 * 3600
 _START_S = 600
 """Time for all processes to start; a cluster may have to make room."""
 _POLL_S, _LISTEN_S = 0.5, 10.0
+_TOGETHER_S = 15.0
+"""Within which processes end when all of them fail for one reason; one that waits for a failed one is ended."""
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
 _INSTALL_HINT = "--workers needs Ray Train: pip install 'henasy[train]'"
 
@@ -197,8 +200,18 @@ def _run_in_worker(config: dict[str, _Task]) -> None:
         code = _run_command(task)
     rank = int(os.environ["RANK"])
     ray.get(task.desk.end.remote(rank, code))
-    if code != 0:
+    if code != 0 and not _have_all_ended(task.desk):
         raise _CommandFailedError(f"process {rank} ended with exit code {code}")
+
+
+def _have_all_ended(desk: Any) -> bool:
+    """Whether the other processes have failed too, as they do when something stops all of them, or soon will have."""
+    deadline_s = time.monotonic() + _TOGETHER_S
+    while time.monotonic() < deadline_s:
+        if len(ray.get(desk.codes.remote())) == int(os.environ["WORLD_SIZE"]):
+            return True
+        time.sleep(_POLL_S)
+    return False
 
 
 def _run_command(task: _Task) -> int:

@@ -62,6 +62,10 @@ def test_recipe_trains_and_its_checkpoints_encode(prepared: Prepared, recipe: Ti
     model = train_henasy(prepared, dual, tmp_path, recipe, device=CPU, report=lambda line: None)
     assert all(torch.equal(value, before[name]) for name, value in model.dual.state_dict().items())
     assert sum(p.numel() for p in model.parameters()) <= 4_000_000
+    for stage, kind in (("images", "dual"), ("henasy", "henasy")):
+        left = load_encoder(tmp_path / stage / "checkpoints" / "step-00000003")
+        assert left.kind == kind
+        assert left.encode_texts(["#C C lifts the mug"]).shape == (1, left.width)
     for name, trained in (("dual", dual), ("henasy", model)):
         folder = tmp_path / f"checkpoint-{name}"
         save_checkpoint(folder, tiny_checkpoint(trained, prepared, recipe), dtype=torch.float16)
