@@ -1,4 +1,4 @@
-"""`henasy-archive`: renders archives and draws their contact sheets."""
+"""`henasy-archive`: renders archives, draws their contact sheets and films."""
 
 import contextlib
 from collections.abc import Iterator
@@ -11,9 +11,10 @@ from rich.text import Text
 
 from henasy.errors import HenasyError
 from henasy.scenes.archive import ArchiveConfig, missing_videos, write_archive
+from henasy.scenes.film import draw_film
 from henasy.scenes.repertoire import DEFAULT_REPERTOIRE, REPERTOIRES, RepertoireName
-from henasy.scenes.script import Split
 from henasy.scenes.sheet import contact_sheet
+from henasy.scenes.split import Split
 
 _STOPPED = 130
 
@@ -131,6 +132,35 @@ def sheet(folder: Path, picture: Path, rows: int, frames: int, width: int | None
             # A palette takes a third of the bytes and hardly shows.
             drawn = drawn.quantize(256, dither=Image.Dither.NONE)
         drawn.save(picture, optimize=True)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("video_uid")
+@click.argument("picture", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--start", "start_s", type=click.FloatRange(min=0), default=0.0, show_default=True, help="In seconds.")
+@click.option("--seconds", "length_s", type=click.FloatRange(min=0, min_open=True), default=10.0, show_default=True)
+@click.option(
+    "--width", type=click.IntRange(32, 4096), default=320, show_default=True, help="Of each frame, in pixels."
+)
+@click.option("--quality", type=click.IntRange(1, 100), default=60, show_default=True)
+def film(
+    folder: Path, video_uid: str, picture: Path, start_s: float, length_s: float, width: int, quality: int
+) -> None:
+    """Draws a part of VIDEO_UID of the archive in FOLDER, beside it its truth, into the moving PICTURE (.webp)."""
+    if picture.suffix.lower() != ".webp":
+        raise click.BadParameter(f"{str(picture)!r} must end in .webp", param_hint="PICTURE")
+    with _clear_errors(f"cannot draw {folder} into {picture}"):
+        drawn = draw_film(folder, video_uid, start_s, length_s, width)
+        drawn.pictures[0].save(
+            picture,
+            save_all=True,
+            append_images=drawn.pictures[1:],
+            duration=round(1000 / drawn.per_s),
+            loop=0,
+            quality=quality,
+            method=6,
+        )
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from rich.console import Console
 from henasy.evaluation.cache_folder import cache_folder
 from henasy.scenes.archive import ArchiveConfig, read_config, write_archive
 from henasy.scenes.repertoire import DEFAULT_REPERTOIRE, RepertoireName
-from henasy.scenes.script import Split
+from henasy.scenes.split import Split
 
 TEST_ARCHIVE = ArchiveConfig(seed=7001, num_videos=20, video_s=120.0, width_px=228, height_px=128, fps=8, split="test")
 TRAIN_ARCHIVE = replace(TEST_ARCHIVE, seed=7002, split="train")

@@ -22,7 +22,7 @@ from henasy.scenes.files import drop_unfinished, sole_writer, whole_file, write_
 from henasy.scenes.processes import Report, run_each
 from henasy.scenes.renderer import Renderer, open_renderer
 from henasy.scenes.repertoire import DEFAULT_REPERTOIRE, REPERTOIRES, RepertoireName
-from henasy.scenes.script import Split
+from henasy.scenes.split import Split
 from henasy.scenes.story import Repertoire, Stage, Story
 from henasy.scenes.truth import truth_path, write_truth
 

@@ -14,7 +14,6 @@ from henasy.scenes.actions import VERB_OF, Rest
 from henasy.scenes.script import (
     Event,
     Script,
-    Split,
     Table,
     Thing,
     act_once,
@@ -24,6 +23,7 @@ from henasy.scenes.script import (
     possible_verbs,
     set_table,
 )
+from henasy.scenes.split import Split
 
 SHORTEST_S = 0.5
 _TABLE_S = (50.0, 90.0)

@@ -4,7 +4,7 @@ A script is pure data drawn from a random generator; `stage.py` turns it into po
 """
 
 import dataclasses
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,8 +12,7 @@ from henasy.scenes.actions import VERB_OF, VERBS, Rest, is_possible, rest_after
 from henasy.scenes.combinations import COLOURS, is_held_out_action, is_held_out_colour
 from henasy.scenes.hands import Side
 from henasy.scenes.shapes import KINDS, Kind
-
-Split = Literal["train", "test"]
+from henasy.scenes.split import Split
 
 REACH_SHARE = 0.16
 LONGEST_REACH_S = 0.55

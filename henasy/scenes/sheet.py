@@ -64,7 +64,7 @@ def _strip(folder: Path, line: dict[str, str], num_frames: int, frame_width_px: 
     start_s, end_s = float(line["clip_start"]), float(line["clip_end"])
     wanted = np.linspace(start_s, end_s, num_frames + 2)[1:-1]
     times_s = truth.times_s[[int(np.argmin(np.abs(truth.times_s - time_s))) for time_s in wanted]]
-    frames = _frames(video_path(folder, line["video_uid"]), times_s.tolist())
+    frames = video_frames(video_path(folder, line["video_uid"]), times_s.tolist())
     marks = {"object": int(line["object_id"]), "hand": truth.hands()[f"{line['hand']} hand"]}
     marked = [
         _marked(frame, {name: truth.masks_at(time_s, number) for name, number in marks.items()}, frame_width_px)
@@ -91,7 +91,7 @@ def _marked(frame: NDArray[np.uint8], masks: dict[str, NDArray[np.bool_]], width
     return Image.fromarray(small)
 
 
-def _frames(path: Path, times_s: list[float]) -> list[NDArray[np.uint8]]:
+def video_frames(path: Path, times_s: list[float]) -> list[NDArray[np.uint8]]:
     """The frame on screen at each of ascending times."""
     frames: list[NDArray[np.uint8]] = []
     with av.open(str(path)) as container:

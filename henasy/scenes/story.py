@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from henasy.scenes.hands import Side
 from henasy.scenes.mesh import Colour
 from henasy.scenes.renderer import Renderer
-from henasy.scenes.script import Split
+from henasy.scenes.split import Split
 from henasy.scenes.wording import VerbRow
 
 

@@ -8,8 +8,9 @@ from henasy.scenes.actions import VERBS
 from henasy.scenes.combinations import COLOURS, is_held_out_action, is_held_out_colour
 from henasy.scenes.long_script import write_long_script
 from henasy.scenes.narrate import narrate
-from henasy.scenes.script import Script, Split, write_script
+from henasy.scenes.script import Script, write_script
 from henasy.scenes.shapes import KINDS
+from henasy.scenes.split import Split
 from henasy.scenes.stage import Stage
 from henasy.scenes.story import NounRow, Repertoire, Told
 from henasy.scenes.wording import VerbRow, Wording

@@ -17,7 +17,7 @@ from henasy.evaluation.report import RENDERED_HEADING
 from henasy.index.reader import Index
 from henasy.index.select import Filters
 from henasy.scenes.archive import ArchiveConfig, write_archive
-from henasy.scenes.script import Split
+from henasy.scenes.split import Split
 from henasy.search.engine import Engine
 from henasy.search.request import SearchRequest, Target
 from henasy.video.find import find_videos

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from henasy.commands.archive import main
-from henasy.errors import ConfigError
+from henasy.errors import ConfigError, InputError, NotFoundError
 from henasy.scenes.archive import ArchiveConfig, read_config, write_archive
+from henasy.scenes.film import draw_film
 from henasy.scenes.household.motions import contact_span
 from henasy.scenes.household.script import Event, Script
 from henasy.scenes.household.stage import Stage
@@ -86,6 +88,51 @@ def test_render_takes_the_repertoire(tmp_path: Path) -> None:
     refused = CliRunner().invoke(main, [*arguments, "--fps", "4"])
     assert refused.exit_code == 1
     assert "repertoire household there, worktop asked for" in refused.output
+
+
+def test_a_film_shows_frames_beside_their_truth_and_says_what_happens(archive: Path, tmp_path: Path) -> None:
+    uid = CONFIG.video_uid(0)
+    film = draw_film(archive, uid, 2.0, 3.0, 120)
+    assert (len(film.pictures), film.per_s) == (12, 4.0)
+    assert {picture.size for picture in film.pictures} == {(240, 98)}
+    truth = Truth.open(archive, uid)
+    for number, picture in enumerate(film.pictures):
+        time_s = 2.0 + number / 4
+        pixels = np.asarray(picture)
+        ids = truth.ids[int(4 * time_s)]
+        is_grey = np.ptp(pixels[:80, 120:].astype(int), axis=2) < 8
+        assert is_grey[np.asarray(Image.fromarray(ids).resize((120, 80), Image.Resampling.NEAREST)) == 0].all()
+        is_told = any(narration.start_s <= time_s < narration.end_s for narration in truth.narrations)
+        assert pixels[80:].any() == is_told
+    with pytest.raises(NotFoundError, match="no truth for video"):
+        draw_film(archive, "kitchen-9", 0.0, 1.0, 120)
+    with pytest.raises(InputError, match="start_s: is 99"):
+        draw_film(archive, uid, 99.0, 1.0, 120)
+    with pytest.raises(NotFoundError, match="is no archive"):
+        draw_film(tmp_path, uid, 0.0, 1.0, 120)
+
+
+def test_film_command_writes_a_moving_picture(archive: Path, tmp_path: Path) -> None:
+    path = tmp_path / "film.webp"
+    arguments = [
+        "film",
+        str(archive),
+        CONFIG.video_uid(1),
+        str(path),
+        "--start",
+        "1",
+        "--seconds",
+        "2",
+        "--width",
+        "64",
+    ]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 0, done.output
+    with Image.open(path) as picture:
+        assert picture.n_frames == 8
+    refused = CliRunner().invoke(main, [*arguments[:3], str(tmp_path / "film.mp4")])
+    assert refused.exit_code == 2
+    assert "must end in .webp" in refused.output
 
 
 def _scenes() -> list[tuple[Script, Stage]]:

@@ -12,7 +12,7 @@ from henasy.scenes.household.combinations import COLOURS, is_held_out_action, is
 from henasy.scenes.household.kinds import KINDS, Kind
 from henasy.scenes.household.states import Deed, Rest, Thing, held_by, other, possible_deeds, rest_after
 from henasy.scenes.household.verbs import VERB_OF
-from henasy.scenes.script import Split
+from henasy.scenes.split import Split
 
 _NEAR_ROW = ((-2.35, 0.15), (0.0, 0.15), (2.35, 0.15))
 _FAR_ROW = ((-1.25, 3.05), (1.25, 3.05))

@@ -10,7 +10,7 @@ from henasy.scenes.household.narrate import narrate
 from henasy.scenes.household.script import Script, write_script
 from henasy.scenes.household.stage import Stage
 from henasy.scenes.household.verbs import VERBS
-from henasy.scenes.script import Split
+from henasy.scenes.split import Split
 from henasy.scenes.story import NounRow, Repertoire, Told
 from henasy.scenes.wording import VerbRow
 
