@@ -30,6 +30,7 @@ REASONS = (
 _MAX_CHUNK_S = 7200
 _LAST_MOMENT_S = 1e-3
 _MAX_CHUNKS = 1 << 20
+_BLOCK = 1 << 18
 
 
 class Usable(NamedTuple):
@@ -72,21 +73,33 @@ class ClipFiles:
                 f"{folder}: chunks lie {self.chunk_s} s apart, at most {_MAX_CHUNK_S} are believed: are the files of "
                 "<uid>/<number>.mp4 named by seconds? Then name the folders <uid>.mp4",
             )
+        starts = [files.chunk_starts_s if files is not None else None for files in self._files]
+        keys = [code * _MAX_CHUNKS + start // self.chunk_s for code, one in enumerate(starts) for start in one or ()]
+        self._chunks = np.sort(np.array(keys, np.int64))
+        self._end_s = np.array([one[-1] + self.chunk_s if one else 0 for one in starts])
+        self._is_chunked = np.array([one is not None for one in starts])
+        self._is_found = np.array([files is not None for files in self._files])
 
     def usable(self) -> Usable:
         """The clips whose span is one and whose files are there."""
-        table = self._table
-        start_s, end_s = self.spans(np.arange(len(table)))
-        reason = np.zeros(len(table), np.int8)
-        is_chunked, is_there = self._has_chunks(start_s, end_s)
-        reason[is_chunked & ~is_there] = 4
-        reason[np.array([files is None for files in self._files])[table.video]] = 3
-        reason[table.start_s >= table.video_s] = 2
-        reason[~(np.isfinite(table.start_s) & np.isfinite(table.end_s) & (table.end_s > table.start_s))] = 1
-        reason[(reason == 0) & ~(end_s > start_s)] = 1
+        blocks = [range(first, min(first + _BLOCK, len(self._table))) for first in range(0, len(self._table), _BLOCK)]
+        reason = np.concatenate([self._reasons(slice(block.start, block.stop)) for block in blocks])
         return Usable(np.flatnonzero(reason == 0), reason)
 
-    def spans(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _reasons(self, rows: slice) -> NDArray[np.int8]:
+        """Why each clip of a stretch of the table is left out; 0 if it is not."""
+        table, video = self._table, self._table.video[rows]
+        start_s, end_s = self.spans(rows)
+        reason = np.zeros(len(video), np.int8)
+        reason[self._is_chunked[video] & ~self._has_chunks(video, start_s, end_s)] = 4
+        reason[~self._is_found[video]] = 3
+        reason[table.start_s[rows] >= table.video_s[rows]] = 2
+        is_span = np.isfinite(table.start_s[rows]) & np.isfinite(table.end_s[rows])
+        reason[~(is_span & (table.end_s[rows] > table.start_s[rows]))] = 1
+        reason[(reason == 0) & ~(end_s > start_s)] = 1
+        return reason
+
+    def spans(self, rows: NDArray[np.int64] | slice) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Start and end of clips, cut at the start and, where it is known, at the end of their videos."""
         table = self._table
         end_s = np.where(table.video_s[rows] > 0, np.minimum(table.end_s[rows], table.video_s[rows]), table.end_s[rows])
@@ -110,20 +123,17 @@ class ClipFiles:
         ]
 
     def _has_chunks(
-        self, start_s: NDArray[np.float64], end_s: NDArray[np.float64]
-    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """(N,) whether a clip's video lies in chunks, and whether all chunks from its start to its end are there."""
-        starts = [files.chunk_starts_s if files is not None else None for files in self._files]
-        is_chunked = np.array([one is not None for one in starts])[self._table.video]
-        keys = [code * _MAX_CHUNKS + start // self.chunk_s for code, one in enumerate(starts) for start in one or ()]
-        held = np.sort(np.array(keys, np.int64))
-        last_s = np.array([one[-1] + self.chunk_s if one else 0 for one in starts])[self._table.video]
+        self, video: NDArray[np.int32], start_s: NDArray[np.float64], end_s: NDArray[np.float64]
+    ) -> NDArray[np.bool_]:
+        """(n,) whether all chunks from clips' starts to their ends are there."""
+        last_s = self._end_s[video]
         seen_end_s = np.where(end_s - last_s <= MAX_PAST_END_S, np.minimum(end_s, last_s), end_s) - _LAST_MOMENT_S
         first = np.clip(start_s // self.chunk_s, 0, _MAX_CHUNKS - 1).astype(np.int64)
         last = np.clip(np.maximum(seen_end_s, start_s) // self.chunk_s, 0, _MAX_CHUNKS - 1).astype(np.int64)
-        base = self._table.video.astype(np.int64) * _MAX_CHUNKS
-        count = np.searchsorted(held, base + last, side="right") - np.searchsorted(held, base + first, side="left")
-        return is_chunked, count == last - first + 1
+        base = video.astype(np.int64) * _MAX_CHUNKS
+        end = np.searchsorted(self._chunks, base + last, side="right")
+        held = end - np.searchsorted(self._chunks, base + first, side="left")
+        return np.equal(held, last - first + 1)
 
 
 def check_share(usable: Usable, max_share: float, folder: Path) -> None:
