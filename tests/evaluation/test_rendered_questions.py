@@ -48,6 +48,11 @@ def _archive(num_videos: int = 12, seed: int = 0) -> list[RenderedClip]:
     return clips
 
 
+def _is_false(verb: str, of: str) -> bool:
+    """What is shaken is lifted and put down, too."""
+    return verb != of and (verb, of) not in (("lift", "shake"), ("put", "shake"))
+
+
 def _layouts(clips: list[RenderedClip], seed: int = 5) -> list[np.ndarray]:
     return list(np.random.default_rng(seed).uniform(size=(len(clips), 2, 3, 4)))
 
@@ -69,7 +74,7 @@ def test_distractors_share_what_a_shortcut_would_use() -> None:
             assert len({clip.span.video_id for clip in (answer, *others)}) == 5
         else:
             assert all(clip.span.video_id == answer.span.video_id for clip in others)
-            assert all(clip.instance == answer.instance and clip.verb != answer.verb for clip in others)
+            assert all(clip.instance == answer.instance and _is_false(answer.verb, clip.verb) for clip in others)
 
 
 def test_within_a_video_the_most_alike_come_first() -> None:
@@ -81,13 +86,13 @@ def test_within_a_video_the_most_alike_come_first() -> None:
         others = [
             other
             for other, one in enumerate(clips)
-            if (one.span.video_id, one.noun) == (clip.span.video_id, clip.noun) and one.verb != clip.verb
+            if (one.span.video_id, one.noun) == (clip.span.video_id, clip.noun) and _is_false(clip.verb, one.verb)
         ]
         far = sorted(
             (min(np.linalg.norm(layouts[row][1] - picture) for picture in layouts[other]), other) for other in others
         )
         unlikeness[row] = (far[3][0], {other for _, other in far[:4]}) if len(far) >= 4 else (np.inf, set())
-    asked = sorted(unlikeness, key=lambda row: unlikeness[row][0])[: round(0.4 * len(clips))]
+    asked = sorted(unlikeness, key=lambda row: unlikeness[row][0])[: round(0.25 * len(clips))]
     found = shortcut_proof_questions(clips, layouts, 2 * len(asked)).questions.questions
     intra = {row_of[q.choices[q.answer]]: {row_of[span] for span in q.choices} for q in found if q.type == INTRA}
     assert intra == {row: unlikeness[row][1] | {row} for row in asked}
@@ -103,7 +108,7 @@ def test_questions_are_distinct_spread_and_the_same_again() -> None:
     for kind in (INTER, INTRA):
         asked = Counter(q.choices[q.answer] for q in questions if q.type == kind)
         # a draw that was there before is left out of its round
-        assert max(asked.values()) - min(asked.values()) <= 3
+        assert max(asked.values()) - min(asked.values()) <= 4
         assert len({q.answer for q in questions if q.type == kind}) == 5
 
 
