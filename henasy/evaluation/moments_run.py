@@ -225,7 +225,7 @@ def score_finders(test: MomentSet, train: MomentSet) -> tuple[list[FinderResult]
 def found_by_henasy(clips: DenseClips, scores: NDArray[np.float64]) -> RankedSpans:
     """What the project's own finder answers, with the rule of a search; its ends refined where there is a head."""
     found = find_moments(clips.starts_s, clips.ends_s, scores, vectors=clips.vectors, rule=MomentRule())
-    spans = found.spans if clips.ends is None else refine_ends(found.spans, clips.ends)
+    spans = found.spans if clips.ends is None else refine_ends(found.spans, clips.middles_s[found.peaks], clips.ends)
     return RankedSpans(spans, found.scores)
 
 

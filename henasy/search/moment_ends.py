@@ -1,7 +1,8 @@
 """Ends of found moments, moved to where the clips around say that something starts or ends. numpy alone.
 
-A moment's scores place its ends within a second or so; what starts or ends there is told more exactly by how entities
-move, whatever the words were. So each end goes to the likeliest quarter of a stride near it, and no further.
+A moment's scores place its ends within a second or so, and run on over a rest into the next action that looks alike.
+What starts or ends, and when, is told more exactly by how entities move, whatever the words were. So a moment is cut at
+the gaps in it, and each end goes to the likeliest quarter of a stride near it.
 
 M moments of one video, C cells of time.
 """
@@ -14,21 +15,31 @@ from henasy.heads.moment_ends import EndScores
 Floats = NDArray[np.float64]
 
 WINDOW_STRIDES = 1.5
-"""An end moves at most so far."""
+"""An end moves at most so far, cuts aside."""
 _SPREAD_STRIDES = 0.8
-"""How far ends by scores usually are from the true ones; both chosen on development archives (docs/benchmarks.md)."""
+"""How far ends by scores usually are from the true ones."""
+_GAP_STRIDES = 7.0
+"""A gap's start comes at most so long after its end."""
+_GAP_LOG_ODDS = -1.0
+"""What end and start of a gap add up to at least, and neither is less than `_LEAST_LOG_ODDS`. All five were chosen on
+development archives (docs/benchmarks.md)."""
+_LEAST_LOG_ODDS = -2.0
 
 
-def refine_ends(spans: Floats, scores: EndScores) -> Floats:
-    """(M, 2) the same moments with their ends refined; where no cell is near, an end stays.
+def refine_ends(spans: Floats, peaks_s: Floats, scores: EndScores) -> Floats:
+    """(M, 2) the same moments, cut at gaps and with nearer ends; where no cell is near, an end stays.
 
     Moments that were disjoint stay so: none reaches past another's middle, and of two that would then overlap the
-    better one keeps its end. Each keeps its own middle.
+    better one keeps its end. Each keeps its own middle, or, where it is cut, that of the piece that is left.
 
     Args:
         spans: (M, 2) start and end in seconds, best first.
-        scores: of the cells near the ends; others may be there.
+        peaks_s: (M,) a time in each that a cut leaves in it.
+        scores: of the cells in the moments and near their ends; others may be there.
     """
+    gaps = _gaps(scores)
+    both = zip(spans.tolist(), peaks_s.tolist(), strict=True)
+    spans = np.array([_cut((start_s, end_s), peak_s, gaps) for (start_s, end_s), peak_s in both]).reshape(-1, 2)
     middles_s, stride_s = spans.mean(axis=1), scores.stride_s
     refined = spans.copy()
     for row, (start_s, end_s) in enumerate(spans.tolist()):
@@ -45,24 +56,57 @@ def refine_ends(spans: Floats, scores: EndScores) -> Floats:
     return refined
 
 
-def near_ends(centres_s: Floats, spans: Floats, reach_s: float) -> NDArray[np.bool_]:
-    """(N,) which clips lie near any of the ends.
+def near_moments(centres_s: Floats, spans: Floats, reach_s: float) -> NDArray[np.bool_]:
+    """(N,) which clips lie in any of the moments or near its ends.
 
     Args:
         centres_s: (N,) middles of the clips.
         spans: (M, 2) start and end in seconds.
         reach_s: how near.
     """
-    return np.asarray((np.abs(centres_s[:, None] - spans.reshape(1, -1)) <= reach_s).any(axis=1), np.bool_)
+    is_near = (centres_s[:, None] >= spans[:, 0] - reach_s) & (centres_s[:, None] <= spans[:, 1] + reach_s)
+    return np.asarray(is_near.any(axis=1), np.bool_)
+
+
+def _gaps(scores: EndScores) -> list[tuple[float, float]]:
+    """When something ends and when the next starts, wherever both are likely enough, in the order of time."""
+    starts, ends = _peaks(scores.starts), _peaks(scores.ends)
+    width_s, overlap_s = _GAP_STRIDES * scores.stride_s, scores.stride_s / 4
+    found = []
+    for end in ends.tolist():
+        after_s = scores.times_s[starts] - scores.times_s[end]
+        is_likely = scores.starts[starts] + scores.ends[end] > _GAP_LOG_ODDS
+        next_start = starts[(after_s >= -overlap_s) & (after_s <= width_s) & is_likely]
+        if len(next_start):
+            found.append((float(scores.times_s[end]), float(scores.times_s[next_start[0]])))
+    return found
+
+
+def _peaks(log_odds: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Cells that are likelier than those beside them, and likely enough for a gap."""
+    before, after = np.r_[np.inf, log_odds[:-1]], np.r_[log_odds[1:], np.inf]
+    return np.flatnonzero((log_odds >= before) & (log_odds > after) & (log_odds > _LEAST_LOG_ODDS))
+
+
+def _cut(span: tuple[float, float], peak_s: float, gaps: list[tuple[float, float]]) -> tuple[float, float]:
+    """The piece of a span around a time between the gaps that lie in it."""
+    start_s, end_s = span
+    for from_s, until_s in gaps:
+        if not (start_s < from_s and until_s < end_s):
+            continue
+        if until_s <= peak_s:
+            start_s = until_s
+        elif from_s >= peak_s:
+            end_s = from_s
+    return start_s, end_s
 
 
 def _likeliest(
     end_s: float, times_s: Floats, log_odds: NDArray[np.float32], limits_s: tuple[float, float], stride_s: float
 ) -> float:
     """The time near an end at which its log odds and the distance speak for it together."""
-    is_open = (
-        (np.abs(times_s - end_s) <= WINDOW_STRIDES * stride_s) & (times_s >= limits_s[0]) & (times_s <= limits_s[1])
-    )
+    is_near = np.abs(times_s - end_s) <= WINDOW_STRIDES * stride_s
+    is_open = is_near & (times_s >= limits_s[0]) & (times_s <= limits_s[1])
     if not is_open.any():
         return end_s
     times_s = times_s[is_open]

@@ -19,8 +19,16 @@ from henasy.heads.moment_ends import REACH, EndsHead
 from henasy.index.nearest import cosines
 from henasy.index.reader import Index
 from henasy.index.select import Selection
-from henasy.search.moment_ends import WINDOW_STRIDES, near_ends, refine_ends
-from henasy.search.moments import MomentRule, are_landmarks, best_clip, clip_evidence, find_moment_at, find_moments
+from henasy.search.moment_ends import WINDOW_STRIDES, near_moments, refine_ends
+from henasy.search.moments import (
+    MomentRule,
+    Moments,
+    are_landmarks,
+    best_clip,
+    clip_evidence,
+    find_moment_at,
+    find_moments,
+)
 
 SCAN_MAX_CLIPS = 16_384
 """Selections up to this size, four and a half hours at a clip a second, are scanned whole."""
@@ -74,6 +82,8 @@ class FoundMoment(NamedTuple):
     """(n,) cosines"""
     best_row: int
     """Row of the clip that stands for the moment."""
+    peak_s: float
+    """Middle of the clip that led to it"""
 
 
 class _Stretch(NamedTuple):
@@ -160,9 +170,8 @@ class MomentSearch:
         num_cut = sum(not wanted.holds(start_s, end_s) for start_s, end_s in spans)
         rule = MomentRule(max_moments=most + num_cut)
         moments = find_moments(stretch.starts_s, stretch.ends_s, stretch.evidence, vectors=stretch.vectors, rule=rule)
-        spans = zip(moments.spans.tolist(), moments.scores.tolist(), strict=True)
-        met = [((start_s, end_s), score) for (start_s, end_s), score in spans if wanted.is_met(start_s, end_s)]
-        return [self._found(stretch, start_s, end_s, score) for (start_s, end_s), score in met[:most]]
+        met = [row for row, span in enumerate(moments.spans.tolist()) if wanted.is_met(*span)]
+        return [self._moment(stretch, moments, row) for row in met[:most]]
 
     def _led_to(self, wanted: MomentsWanted) -> list[FoundMoment]:
         """The moments around the best clips; where those fill too few videos, around the best of the other clips."""
@@ -237,7 +246,7 @@ class MomentSearch:
             is_cut_before = first > 0 and start_s < video.starts_s[min(first + _EDGE, at)]
             is_cut_after = stop < len(video.rows) and end_s > video.ends_s[max(stop - 1 - _EDGE, at)]
             if not (is_cut_before or is_cut_after):
-                return self._found(stretch, start_s, end_s, float(moments.scores[0]))
+                return self._moment(stretch, moments, 0)
             reach *= 2
 
     def _video(self, video_row: int) -> _Video:
@@ -279,31 +288,40 @@ class MomentSearch:
         refined = list(picked)
         for video_row in dict.fromkeys(moment.video_row for moment in picked):
             places = [place for place, moment in enumerate(picked) if moment.video_row == video_row]
-            spans = np.array([(picked[place].start_s, picked[place].end_s) for place in places], np.float64)
-            nearer = self._nearer(spans, self._video(video_row), self._ends)
+            nearer = self._nearer([picked[place] for place in places], self._video(video_row), self._ends)
             for place, (start_s, end_s) in zip(places, nearer.tolist(), strict=True):
                 if wanted.is_met(start_s, end_s):
                     refined[place] = self._with_ends(picked[place], start_s, end_s)
         return refined
 
-    def _nearer(self, spans: NDArray[np.float64], video: _Video, ends: EndsHead) -> NDArray[np.float64]:
-        """(M, 2) moments of one video with their ends refined, from the clips around those alone."""
+    def _nearer(self, moments: list[FoundMoment], video: _Video, ends: EndsHead) -> NDArray[np.float64]:
+        """(M, 2) spans of moments of one video with their ends refined, from the clips in and around them alone."""
         self._proceed()
+        spans = np.array([(moment.start_s, moment.end_s) for moment in moments], np.float64)
+        peaks_s = np.array([moment.peak_s for moment in moments], np.float64)
         reach_s = (WINDOW_STRIDES + REACH + 1) * ends.config.stride_s
-        is_near = near_ends((video.starts_s + video.ends_s) / 2, spans, reach_s)
+        is_near = near_moments((video.starts_s + video.ends_s) / 2, spans, reach_s)
         assignment = self._index.assignment(video.rows[is_near])
-        return refine_ends(spans, ends.scores(video.starts_s[is_near], video.ends_s[is_near], assignment))
+        return refine_ends(spans, peaks_s, ends.scores(video.starts_s[is_near], video.ends_s[is_near], assignment))
 
     def _with_ends(self, moment: FoundMoment, start_s: float, end_s: float) -> FoundMoment:
         video = self._video(moment.video_row)
         is_under = (video.ends_s > start_s) & (video.starts_s < end_s)
-        return self._found(self._read(video.rows[is_under]), start_s, end_s, moment.score)
+        return self._found(self._read(video.rows[is_under]), (start_s, end_s), moment.score, moment.peak_s)
 
-    def _found(self, stretch: _Stretch, start_s: float, end_s: float, score: float) -> FoundMoment:
+    def _moment(self, stretch: _Stretch, moments: Moments, row: int) -> FoundMoment:
+        """One of the moments of a stretch."""
+        start_s, end_s = moments.spans[row].tolist()
+        peak = int(moments.peaks[row])
+        peak_s = float(stretch.starts_s[peak] + stretch.ends_s[peak]) / 2
+        return self._found(stretch, (start_s, end_s), float(moments.scores[row]), peak_s)
+
+    def _found(self, stretch: _Stretch, span: tuple[float, float], score: float, peak_s: float) -> FoundMoment:
+        start_s, end_s = span
         is_under = (stretch.ends_s > start_s) & (stretch.starts_s < end_s)
         rows, scores = stretch.rows[is_under], stretch.scores[is_under]
-        best = best_clip(stretch.starts_s[is_under], stretch.ends_s[is_under], scores, (start_s, end_s))
-        return FoundMoment(start_s, end_s, score, self._video_row(int(rows[0])), rows, scores, int(rows[best]))
+        best = best_clip(stretch.starts_s[is_under], stretch.ends_s[is_under], scores, span)
+        return FoundMoment(start_s, end_s, score, self._video_row(int(rows[0])), rows, scores, int(rows[best]), peak_s)
 
     def _video_row(self, row: int) -> int:
         return int(self._index.video_rows(np.array([row]))[0])

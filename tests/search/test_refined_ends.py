@@ -15,7 +15,7 @@ from henasy.index.select import Filters
 from henasy.index.staging import StagedUnit
 from henasy.index.writer import IndexWriter
 from henasy.search.engine import Engine
-from henasy.search.moment_ends import WINDOW_STRIDES, near_ends, refine_ends
+from henasy.search.moment_ends import WINDOW_STRIDES, near_moments, refine_ends
 from henasy.search.request import SearchRequest, Target
 
 QUERY = "stirs the pan"
@@ -34,30 +34,35 @@ def peaks(starts_s: list[float], ends_s: list[float], until_s: float = 40.0) -> 
     return EndScores(times_s, *columns, stride_s=1.0)
 
 
+def refined(spans: NDArray[np.float64], scores: EndScores) -> NDArray[np.float64]:
+    """Around the middles."""
+    return refine_ends(spans, spans.mean(axis=1), scores)
+
+
 def test_ends_go_to_the_cells_that_say_so() -> None:
-    found = refine_ends(np.array([[10.0, 20.0]]), peaks([10.875], [19.125]))
+    found = refined(np.array([[10.0, 20.0]]), peaks([10.875], [19.125]))
     np.testing.assert_allclose(found, [[10.875, 19.125]], atol=0.01)
 
 
 def test_an_end_between_two_cells_lies_between_their_middles() -> None:
     scores = peaks([10.125], [20.125])
     scores.starts[np.abs(scores.times_s - 10.375) < 0.01] = 4.0
-    found = refine_ends(np.array([[10.25, 20.0]]), scores)
+    found = refined(np.array([[10.25, 20.0]]), scores)
     np.testing.assert_allclose(found[0, 0], 10.25, atol=0.01)
 
 
 def test_an_end_far_from_any_cell_stays() -> None:
-    np.testing.assert_array_equal(refine_ends(np.array([[50.0, 60.0]]), peaks([9.0], [20.0])), [[50.0, 60.0]])
+    np.testing.assert_array_equal(refined(np.array([[50.0, 60.0]]), peaks([9.0], [20.0])), [[50.0, 60.0]])
     none = EndScores(np.zeros(0), np.zeros(0, np.float32), np.zeros(0, np.float32), 1.0)
-    np.testing.assert_array_equal(refine_ends(np.array([[5.0, 6.0]]), none), [[5.0, 6.0]])
-    assert refine_ends(np.zeros((0, 2)), none).shape == (0, 2)
+    np.testing.assert_array_equal(refined(np.array([[5.0, 6.0]]), none), [[5.0, 6.0]])
+    assert refined(np.zeros((0, 2)), none).shape == (0, 2)
 
 
 def test_the_better_of_two_neighbours_keeps_its_end() -> None:
     scores = peaks([15.875], [16.375])
     one, other = [10.0, 16.0], [16.0, 22.0]
-    np.testing.assert_allclose(refine_ends(np.array([one, other]), scores)[:, ::-1].ravel()[[0, 3]], 16.375, atol=0.01)
-    better = refine_ends(np.array([other, one]), scores)
+    np.testing.assert_allclose(refined(np.array([one, other]), scores)[:, ::-1].ravel()[[0, 3]], 16.375, atol=0.01)
+    better = refined(np.array([other, one]), scores)
     np.testing.assert_allclose([better[0, 0], better[1, 1]], 15.875, atol=0.01)
 
 
@@ -68,19 +73,31 @@ def test_moments_stay_apart_in_order_and_not_empty(seed: int) -> None:
     spans = rng.permutation(edges.reshape(-1, 2)[np.diff(edges.reshape(-1, 2), axis=1)[:, 0] > 0.01])
     times_s = np.arange(0.125, 40, 0.25)
     scores = EndScores(times_s, *(5 * rng.standard_normal((2, len(times_s))).astype(np.float32)), stride_s=1.0)
-    refined = refine_ends(spans, scores)
-    assert (refined[:, 1] > refined[:, 0]).all()
-    assert (np.abs(refined - spans) <= WINDOW_STRIDES + 1e-9).all()
-    middles_s = spans.mean(axis=1)
-    assert ((refined[:, 0] <= middles_s) & (refined[:, 1] >= middles_s)).all()
-    in_time = refined[np.argsort(spans[:, 0])]
+    found = refined(spans, scores)
+    assert (found[:, 1] > found[:, 0]).all()
+    assert (found[:, 0] >= spans[:, 0] - WINDOW_STRIDES).all()
+    assert (found[:, 1] <= spans[:, 1] + WINDOW_STRIDES).all()
+    in_time = found[np.argsort(spans[:, 0])]
     assert (in_time[1:, 0] >= in_time[:-1, 1] - 1e-9).all()
-    np.testing.assert_allclose(refine_ends(spans + 7, scores._replace(times_s=times_s + 7)), refined + 7)
+    np.testing.assert_allclose(refined(spans + 7, scores._replace(times_s=times_s + 7)), found + 7)
 
 
-def test_near_clips_are_those_within_reach_of_an_end() -> None:
-    is_near = near_ends(np.arange(20.0), np.array([[3.2, 12.0]]), 1.5)
-    assert np.flatnonzero(is_near).tolist() == [2, 3, 4, 11, 12, 13]
+def test_a_moment_is_cut_at_the_gaps_around_its_best_clip() -> None:
+    scores = peaks([5.125, 13.125, 22.125], [11.125, 20.125, 30.125])
+    for peak_s, expected in ((8.0, [5.125, 11.125]), (15.0, [13.125, 20.125]), (28.0, [22.125, 30.125])):
+        found = refine_ends(np.array([[5.0, 30.0]]), np.array([peak_s]), scores)
+        np.testing.assert_allclose(found[0], expected, atol=0.01)
+
+
+def test_an_end_without_a_start_soon_after_cuts_nothing() -> None:
+    for starts_s in ([5.125], [5.125, 20.125], [5.125, 10.125]):
+        found = refine_ends(np.array([[5.0, 30.0]]), np.array([8.0]), peaks(starts_s, [11.125, 30.125]))
+        np.testing.assert_allclose(found[0], [5.125, 30.125], atol=0.01)
+
+
+def test_near_clips_are_those_in_moments_and_within_reach() -> None:
+    is_near = near_moments(np.arange(20.0), np.array([[3.2, 5.0], [12.0, 12.5]]), 1.5)
+    assert np.flatnonzero(is_near).tolist() == [2, 3, 4, 5, 6, 11, 12, 13, 14]
 
 
 def corner_head() -> EndsHead:
