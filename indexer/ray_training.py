@@ -14,7 +14,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -28,7 +29,7 @@ _PATIENCE_S = 12 * 3600
 """How long processes wait for one that evaluates or renders; Ray notices a dead one at once."""
 _START_S = 600
 """Time for all processes to start; a cluster may have to make room."""
-_POLL_S, _LISTEN_S = 0.5, 10.0
+_POLL_S = 0.5
 _TOGETHER_S = 15.0
 """Within which processes end when all of them fail for one reason; one that waits for a failed one is ended."""
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
@@ -87,8 +88,7 @@ def train_on_ray(command: Command, arguments: Sequence[str], scale: Scale) -> in
                 logging_config=train.LoggingConfig(log_level="ERROR"),
             ),
         )
-        with _listening(desk):
-            trainer.fit()
+        _fit_and_listen(trainer, desk)
         return _exit_code(ray.get(desk.codes.remote()), scale.num_workers)
     except train.TrainingFailedError as error:
         raise HenasyError(
@@ -223,26 +223,27 @@ def _run_command(task: _Task) -> int:
     return task.command(task.arguments)
 
 
-@contextlib.contextmanager
-def _listening(desk: Any) -> Iterator[None]:
-    """Prints what the processes print."""
-    is_over = threading.Event()
+def _fit_and_listen(trainer: Any, desk: Any) -> None:
+    """Runs Ray Train to its end and prints meanwhile what the processes print.
 
-    def listen() -> None:
-        while True:
-            was_over = is_over.wait(_POLL_S)
-            sys.stdout.write(ray.get(desk.take.remote()))
-            sys.stdout.flush()
-            if was_over:
-                return
+    In a thread beside, so that an interruption reaches the caller: in the main one Ray Train takes the signal itself
+    and exits as if all were well.
+    """
+    outcome: Future[Any] = Future()
 
-    listener = threading.Thread(target=listen, daemon=True)
-    listener.start()
-    try:
-        yield
-    finally:
-        is_over.set()
-        listener.join(_LISTEN_S)
+    def fit() -> None:
+        try:
+            outcome.set_result(trainer.fit())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=fit, daemon=True).start()
+    is_over = False
+    while not is_over:
+        is_over = bool(wait([outcome], timeout=_POLL_S).done)
+        sys.stdout.write(ray.get(desk.take.remote()))
+        sys.stdout.flush()
+    outcome.result()
 
 
 def _last_line(error: Exception) -> str:

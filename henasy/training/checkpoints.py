@@ -103,6 +103,19 @@ class Checkpoints:
         if kept != scores:
             self._store(kept)
 
+    def require_none_after(self, step: int) -> None:
+        """Passes when no folder is of a later step than a run without a state can have come to.
+
+        Raises:
+            ConfigError: there are such folders; a run from the start would delete them.
+        """
+        newer = [path.name for path in self._folders() if path.name > self.path(step).name]
+        if newer:
+            raise ConfigError(
+                f"{self.folder} holds {', '.join(newer)}, but the run has no state to go on from; move them away or "
+                "train in another folder"
+            )
+
     def _folders(self) -> list[Path]:
         return sorted(path for path in self.folder.glob(f"{_PREFIX}*") if path.is_dir())
 

@@ -197,6 +197,8 @@ class Trainer(Generic[Batch]):
     def _load(self) -> int:
         saved = load_latest_state(self.folder, device=self.device)
         if self.checkpoints is not None:
+            if saved is None:
+                self.checkpoints.require_none_after(self._first_due())
             self.checkpoints.forget_after(0 if saved is None else saved.step)
         if saved is None:
             return 0
@@ -292,6 +294,11 @@ class Trainer(Generic[Batch]):
 
     def _trainable(self) -> list[nn.Parameter]:
         return [p for p in self.model.parameters() if p.requires_grad]
+
+    def _first_due(self) -> int:
+        """The step after which the first checkpoint is written."""
+        config = self.config
+        return min(config.num_steps, config.checkpoint_every, config.evaluate_every or config.num_steps)
 
     def _is_due(self, done: int, every: int) -> bool:
         return done == self.config.num_steps or (every > 0 and done % every == 0)

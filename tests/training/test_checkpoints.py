@@ -2,6 +2,7 @@
 
 import json
 import resource
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -91,6 +92,18 @@ def test_checkpoints_damaged_scores_are_named(tmp_path: Path) -> None:
     (tmp_path / "scores.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"scores.json: cannot be read .* delete it"):
         Checkpoints(tmp_path, written).scores()
+
+
+def test_checkpoints_without_a_state_are_not_deleted(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path / "checkpoints", written)
+    checkpoints.write(2)  # a run that was killed before its first state was written
+    trainer_in(tmp_path, checkpoints, num_kept=3).run()
+    assert names(tmp_path / "checkpoints") == ["step-00000002", "step-00000004", "step-00000006"]
+    for state in tmp_path.glob("step-*"):
+        shutil.rmtree(state)
+    with pytest.raises(ConfigError, match="holds step-00000004, step-00000006, but the run has no state to go on from"):
+        trainer_in(tmp_path, checkpoints).run()
+    assert names(tmp_path / "checkpoints") == ["step-00000002", "step-00000004", "step-00000006"]
 
 
 def test_trainer_scores_folders_and_keeps_the_best(tmp_path: Path) -> None:
