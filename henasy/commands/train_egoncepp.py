@@ -1,7 +1,9 @@
 """`henasy-train egoncepp`: teaches a checkpoint to tell captions apart that differ in one word."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 import torch
@@ -14,11 +16,22 @@ from henasy.model.adapters import TOWERS, AdapterConfig
 from henasy.training.config import PRECISIONS, TrainConfig
 from henasy.training.continued import ContinuedRecipe, continue_training
 from henasy.training.continued_sources import Clips, EgoClipFolders, archive_clips, egoclip_clips
+from henasy.training.distributed import Peers, join_peers, own_device
 from henasy.training.egoncepp import SwapConfig
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _CHECKPOINTS = 10
+
+
+class _Place(NamedTuple):
+    """Where a run is written, and this process among those of the run."""
+
+    run: Path
+    cache: Path
+    workers: int
+    peers: Peers
+    say: Callable[[str], None]
 
 
 @click.command()
@@ -90,14 +103,13 @@ def egoncepp(
             swaps=SwapConfig(num_verb_swaps=verb_swaps, num_noun_swaps=noun_swaps),
             temperature=temperature,
         )
-        target, folder = chosen_device(device), locate_checkpoint(checkpoint)
-        egoclip = _egoclip(
-            {"--annotations": annotations, "--videos": videos, "--taxonomy": taxonomy},
-            swaps,
-            cache or run / "cache",
-            is_archive_given=archive is not None,
-        )
-        opened = _open(read_checkpoint(folder), recipe.train, archive or egoclip, run, cache, workers)
+        place, folder = own_device(device), locate_checkpoint(checkpoint)
+        peers = join_peers(place)
+        say = click.echo if peers.is_main else _say_nothing
+        own = _Place(run, cache or run / "cache", workers, peers, say)
+        needed = {"--annotations": annotations, "--videos": videos, "--taxonomy": taxonomy}
+        egoclip = _egoclip(needed, swaps, own.cache, is_archive_given=archive is not None)
+        opened = _open(archive or egoclip, read_checkpoint(folder), recipe.train, own)
         with opened as clips:
             merged = continue_training(
                 folder,
@@ -107,26 +119,13 @@ def egoncepp(
                 captions=clips.captions,
                 swaps=clips.swaps,
                 trained_on=clips.trained_on,
-                device=target,
+                device=place,
+                peers=peers,
                 report=click.echo,
             )
     except HenasyError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"wrote {merged}: henasy-index build VIDEOS --model {merged}")
-
-
-def chosen_device(name: str) -> torch.device:
-    """The device of an option; `auto` takes a GPU where there is one.
-
-    Raises:
-        ConfigError: torch knows no such device.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.device(name)
-    except RuntimeError as error:
-        raise ConfigError(f"--device is {name!r}; allowed: cpu, cuda, cuda:N, auto") from error
+    say(f"wrote {merged}: henasy-index build VIDEOS --model {merged}")
 
 
 def _egoclip(
@@ -146,15 +145,17 @@ def _egoclip(
 
 
 def _open(
-    checkpoint: Checkpoint,
-    config: TrainConfig,
-    data: Path | EgoClipFolders | None,
-    run: Path,
-    cache: Path | None,
-    workers: int,
+    data: Path | EgoClipFolders | None, checkpoint: Checkpoint, config: TrainConfig, place: _Place
 ) -> AbstractContextManager[Clips]:
+    """The clips of a rendered archive's folder, or of EgoClip's."""
     assert data is not None
+    workers, peers, say = place.workers, place.peers, place.say
     if isinstance(data, EgoClipFolders):
-        return egoclip_clips(data, run, checkpoint, config, num_workers=workers, report=click.echo)
-    folder = cache or run / "cache"
-    return nullcontext(archive_clips(data, folder, checkpoint, config, num_workers=workers, report=click.echo))
+        return egoclip_clips(data, place.run, checkpoint, config, num_workers=workers, peers=peers, report=say)
+    return nullcontext(
+        archive_clips(data, place.cache, checkpoint, config, num_workers=workers, peers=peers, report=say)
+    )
+
+
+def _say_nothing(line: str) -> None:
+    """What the other processes do with a line."""

@@ -25,6 +25,7 @@ from henasy.model.adapters import AdapterConfig, Adapters
 from henasy.training.checkpoints import FOLDER, Checkpoints
 from henasy.training.config import TrainConfig
 from henasy.training.data import TrainBatch
+from henasy.training.distributed import ALONE, Peers
 from henasy.training.egoncepp import Captions, EgoNcePlusPlusObjective, SwapBatch, SwapBatches, SwapConfig, Swaps
 from henasy.training.trainer import BatchSource, Trainer
 
@@ -63,6 +64,7 @@ def continue_training(
     swaps: Swaps,
     trained_on: str,
     device: torch.device,
+    peers: Peers = ALONE,
     report: Callable[[str], None] = print,
 ) -> Path:
     """Trains adapters around a checkpoint, going on where an earlier call stopped; the folder of the merged checkpoint.
@@ -76,7 +78,8 @@ def continue_training(
         swaps: makes the captions that clips are told apart from.
         trained_on: what the clips are, for the training note.
         device: where it computes.
-        report: is given a line now and then.
+        peers: the processes that share each batch.
+        report: is given a line now and then by the main process.
 
     Raises:
         ConfigError: the checkpoint cannot read text, peft is missing, or the run was begun with other settings.
@@ -86,7 +89,7 @@ def continue_training(
     if base.tokenizer is None:
         raise ConfigError(f"{folder} has no tokenizer, so it cannot read captions")
     base_space = space_id(base)
-    claim_run(run, recipe, base_space)
+    peers.on_main(lambda: claim_run(run, recipe, base_space))
     adapters = Adapters(base.model.to(device), recipe.adapters, seed=recipe.train.seed)
     batches = SwapBatches(source, captions, swaps, base.tokenizer, recipe.swaps, seed=recipe.train.seed)
 
@@ -96,15 +99,16 @@ def continue_training(
     Trainer[SwapBatch](
         recipe.train,
         model=adapters,
-        objective=EgoNcePlusPlusObjective(adapters.model, temperature=recipe.temperature),
+        objective=EgoNcePlusPlusObjective(adapters.model, temperature=recipe.temperature, peers=peers),
         source=batches,
         folder=run,
         device=device,
         checkpoints=Checkpoints(run / FOLDER, write),
+        peers=peers,
         report=report,
     ).run()
-    save_adapters(run / ADAPTERS, adapters, base_space)
-    write(run / CHECKPOINT)
+    peers.on_main(lambda: save_adapters(run / ADAPTERS, adapters, base_space))
+    peers.on_main(lambda: write(run / CHECKPOINT))
     return run / CHECKPOINT
 
 

@@ -12,6 +12,7 @@ from henasy.text.stored import AnyTokenizer
 from henasy.training.clip_cache import build_clip_cache
 from henasy.training.config import TrainConfig
 from henasy.training.data import CacheBatches, ClipCache, TrainBatch
+from henasy.training.distributed import ALONE, Peers
 from henasy.training.egoclip.clips import open_egoclip
 from henasy.training.egoclip.config import EgoClipFiles, EgoClipRecipe
 from henasy.training.egoclip.refusals import Refusals
@@ -53,7 +54,14 @@ class EgoClipFolders:
 
 
 def archive_clips(
-    archive: Path, cache: Path, checkpoint: Checkpoint, config: TrainConfig, *, num_workers: int, report: Report
+    archive: Path,
+    cache: Path,
+    checkpoint: Checkpoint,
+    config: TrainConfig,
+    *,
+    num_workers: int,
+    peers: Peers = ALONE,
+    report: Report,
 ) -> Clips:
     """The narrated clips of a rendered archive; they are decoded into `cache` the first time.
 
@@ -64,12 +72,9 @@ def archive_clips(
     if not (archive / "narrations.csv").is_file():
         raise NotFoundError(f"{archive} is no rendered archive: it has no narrations.csv")
     vision = dual_config(checkpoint.config).vision
-    build_clip_cache(
-        archive,
-        cache,
-        crop_px=round(vision.image_px * _CROP_ROOM),
-        num_moments=_MOMENTS_PER_FRAME * vision.num_frames,
-        num_workers=num_workers,
+    crop_px, num_moments = round(vision.image_px * _CROP_ROOM), _MOMENTS_PER_FRAME * vision.num_frames
+    peers.main_first(
+        lambda: build_clip_cache(archive, cache, crop_px=crop_px, num_moments=num_moments, num_workers=num_workers)
     )
     clips = ClipCache(cache)
     report(f"{len(clips):,} narrated clips of {archive}")
@@ -81,6 +86,7 @@ def archive_clips(
         num_frames=vision.num_frames,
         mean=checkpoint.spec.mean,
         std=checkpoint.spec.std,
+        share=peers.share,
     )
     swaps = TaxonomySwaps(word_swaps(read_taxonomy(archive / "taxonomy")))
     return Clips(source, CacheCaptions(clips), swaps, f"{len(clips):,} narrated clips of a rendered archive")
@@ -94,6 +100,7 @@ def egoclip_clips(
     config: TrainConfig,
     *,
     num_workers: int,
+    peers: Peers = ALONE,
     report: Report,
 ) -> Iterator[Clips]:
     """The clips of an annotation file in EgoClip's layout, decoded by `num_workers` processes as they are needed.
@@ -104,7 +111,7 @@ def egoclip_clips(
     """
     settings = EgoClipRecipe()
     files = EgoClipFiles(folders.annotations, folders.videos, folders.taxonomy)
-    clips = open_egoclip(files, settings, run, cache=folders.cache, report=report)
+    clips = peers.main_first(lambda: open_egoclip(files, settings, run, cache=folders.cache, report=report))
     vision, spec = dual_config(checkpoint.config).vision, checkpoint.spec
     pool = ViewPool(num_workers)
     try:
@@ -115,11 +122,13 @@ def egoclip_clips(
             spec=spec,
             sampling=Sampling(_views(vision.image_px, settings, spec), vision.num_frames),
             pool=pool,
-            refusals=Refusals(run / "refused.jsonl", clips.table, max_share=settings.max_refused_share),
+            refusals=Refusals(run / f"refused-{peers.rank}.jsonl", clips.table, max_share=settings.max_refused_share),
+            share=peers.share,
         )
         swaps: Swaps = TaxonomySwaps(word_swaps(clips.taxonomy))
         if folders.swaps is not None:
-            swaps = open_swaps(folders.swaps, clips.table, folders.cache)
+            given = folders.swaps
+            swaps = peers.main_first(lambda: open_swaps(given, clips.table, folders.cache))
         trained_on = f"{len(clips):,} clips of {folders.annotations.name}"
         yield Clips(source, EgoClipCaptions(clips.table), swaps, trained_on)
     finally:

@@ -36,6 +36,7 @@ from henasy.training.egoncepp import (
     TaxonomySwaps,
 )
 from henasy.training.log import read_log
+from henasy.training.share import Share
 from henasy.video.preprocess import PreprocessSpec
 
 pytest.importorskip("peft")
@@ -311,7 +312,7 @@ def test_loss_that_is_not_finite_stops_the_run(cache: ClipCache, bases: dict[str
         (["--archive", "a", "--rank", "0"], "rank is 0"),
         (["--archive", "a", "--verb-swaps", "-1"], "num_verb_swaps is -1"),
         (["--archive", "a", "--temperature", "0"], "temperature is 0"),
-        (["--archive", "a", "--device", "gpu"], "--device is 'gpu'"),
+        (["--archive", "a", "--device", "gpu"], "device is 'gpu'"),
         (["--archive", "nowhere"], "nowhere"),
     ],
 )
@@ -321,3 +322,29 @@ def test_command_refuses_what_it_cannot_do(
     called = CliRunner().invoke(command, [str(bases["dual"]), "--out", str(tmp_path / "run"), *arguments])
     assert called.exit_code == 1, called.output
     assert message in called.output
+
+
+def test_shares_of_a_batch_are_parts_of_the_whole(cache: ClipCache, bases: dict[str, Path]) -> None:
+    whole = batches(cache, bases, SwapConfig(num_verb_swaps=2, num_noun_swaps=1)).batch(2, 0, CPU)
+    checkpoint, train = read_checkpoint(bases["dual"]), config()
+    assert checkpoint.tokenizer is not None
+    parts = []
+    for rank in range(2):
+        spec = checkpoint.spec
+        plain = CacheBatches(
+            cache,
+            checkpoint.tokenizer,
+            train,
+            image_px=IMAGE,
+            num_frames=FRAMES,
+            mean=spec.mean,
+            std=spec.std,
+            share=Share(rank, 2),
+        )
+        words, swaps = TaxonomySwaps(WordSwaps(VERBS, NOUNS)), SwapConfig(num_verb_swaps=2, num_noun_swaps=1)
+        own = SwapBatches(plain, CacheCaptions(cache), words, checkpoint.tokenizer, swaps, seed=train.seed)
+        parts.append((Share(rank, 2).rows(4), own.batch(2, 0, CPU)))
+    assert sorted(row for rows, _ in parts for row in rows) == list(range(8))
+    for rows, part in parts:
+        for ours, all_rows in zip(part, whole, strict=True):
+            assert torch.equal(ours, all_rows[torch.from_numpy(rows)])
