@@ -123,7 +123,7 @@ def egoncepp(
                 peers=peers,
                 report=click.echo,
             )
-    except HenasyError as error:
+    except (HenasyError, OSError) as error:
         raise click.ClickException(str(error)) from error
     say(f"wrote {merged}: henasy-index build VIDEOS --model {merged}")
 

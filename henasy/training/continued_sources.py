@@ -110,6 +110,7 @@ def egoclip_clips(
         ConfigError: a batch needs more clips than there are.
     """
     settings = EgoClipRecipe()
+    run.mkdir(parents=True, exist_ok=True)
     files = EgoClipFiles(folders.annotations, folders.videos, folders.taxonomy)
     clips = peers.main_first(lambda: open_egoclip(files, settings, run, cache=folders.cache, report=report))
     vision, spec = dual_config(checkpoint.config).vision, checkpoint.spec
