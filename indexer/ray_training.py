@@ -183,6 +183,8 @@ class _Voice(io.TextIOBase):
         return True
 
     def write(self, text: str) -> int:
+        if not isinstance(text, str):  # click finds out in this way what a stream takes
+            raise TypeError(f"text is {type(text).__name__}; it must be str")
         self._desk.hear.remote(text)
         return len(text)
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import click
 import torch
 from torch import Tensor, nn
 
@@ -57,7 +58,7 @@ def train_line(arguments: Sequence[str]) -> int:
         folder=run,
         device=CPU,
         peers=peers,
-        report=lambda line: print(line, flush=True),
+        report=click.echo,
     )
     try:
         trainer.run()
