@@ -1,4 +1,4 @@
-"""`henasy-archive`: renders archives, draws their contact sheets and films."""
+"""`henasy-archive`: renders archives, says what they hold, draws contact sheets and films."""
 
 import contextlib
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from rich.text import Text
 from henasy.errors import HenasyError
 from henasy.scenes.archive import ArchiveConfig, missing_videos, write_archive
 from henasy.scenes.film import draw_film
+from henasy.scenes.inventory import take_inventory, told
 from henasy.scenes.repertoire import DEFAULT_REPERTOIRE, REPERTOIRES, RepertoireName
 from henasy.scenes.sheet import contact_sheet
 from henasy.scenes.split import Split
@@ -132,6 +133,15 @@ def sheet(folder: Path, picture: Path, rows: int, frames: int, width: int | None
             # A palette takes a third of the bytes and hardly shows.
             drawn = drawn.quantize(256, dither=Image.Dither.NONE)
         drawn.save(picture, optimize=True)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--videos", "num_videos", type=click.IntRange(min=1), help="How many are looked at; all if not given.")
+def about(folder: Path, num_videos: int | None) -> None:
+    """Says what the archive in FOLDER holds: counts, lengths, sizes, and how much of what is handled is covered."""
+    with _clear_errors(f"cannot read {folder}"):
+        click.echo(told(take_inventory(folder, num_videos)))
 
 
 @main.command()

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from henasy.scenes.film import draw_film
 from henasy.scenes.household.motions import contact_span
 from henasy.scenes.household.script import Event, Script
 from henasy.scenes.household.stage import Stage
+from henasy.scenes.inventory import take_inventory
 from henasy.scenes.renderer import Renderer, open_renderer
 from henasy.scenes.truth import Truth
 
@@ -133,6 +136,36 @@ def test_film_command_writes_a_moving_picture(archive: Path, tmp_path: Path) -> 
     refused = CliRunner().invoke(main, [*arguments[:3], str(tmp_path / "film.mp4")])
     assert refused.exit_code == 2
     assert "must end in .webp" in refused.output
+
+
+def test_inventory_counts_what_narrations_and_truth_say(archive: Path) -> None:
+    found, lines = take_inventory(archive), _lines(archive)
+    assert found.verbs.total() == found.nouns.total() == len(lines) == len(found.lengths_s)
+    assert found.verbs == Counter(line["verb_label"] for line in lines)
+    assert len(found.is_seen) == len(found.covered) == len(found.widths) == 4 * len(lines)
+    for number, line in enumerate(lines):
+        truth, start_s = Truth.open(archive, line["video_uid"]), float(line["clip_start"])
+        for part in range(4):
+            time_s = start_s + (2 * part + 1) / 8 * (float(line["clip_end"]) - start_s)
+            box = truth.box_at(time_s, int(line["object_id"]))
+            assert found.is_seen[4 * number + part] == (box is not None)
+            if box is not None:
+                assert found.widths[4 * number + part] == pytest.approx((box[2] - box[0]) / 96)
+    covered = found.covered[~np.isnan(found.covered)]
+    assert covered.min() >= 0
+    assert covered.max() <= 1
+    assert np.isnan(found.widths).sum() == (~found.is_seen).sum() > 0
+    assert len(take_inventory(archive, 1).lengths_s) < len(lines)
+
+
+def test_about_command_tells_the_inventory(archive: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["about", str(archive), "--videos", "1"])
+    assert done.exit_code == 0, done.output
+    assert re.search(r"^narrations +\d+, \d+ different texts$", done.output, re.MULTILINE)
+    assert re.search(r"^\d+ verbs: \w+ \d+", done.output, re.MULTILINE)
+    refused = CliRunner().invoke(main, ["about", str(tmp_path)])
+    assert refused.exit_code == 1
+    assert "no archive.json" in refused.output
 
 
 def _scenes() -> list[tuple[Script, Stage]]:
