@@ -5,8 +5,6 @@ B windows of a batch, L features, D their width. Time counts in features.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
@@ -15,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from henasy.errors import InputError
+from henasy.heads.fitting import fit_head, padded_sequences
 from henasy.heads.proposal_loss import TrueSpans, proposal_loss
 from henasy.heads.proposals import ProposalConfig, ProposalHead
 from henasy.training.config import TrainConfig
-from henasy.training.trainer import Trainer
 
 _LEAST_KEPT = 0.5
 """Share of a span that must lie in a crop; what is left of a shorter rest teaches nothing about its ends."""
@@ -86,12 +84,7 @@ class CropSource:
         rng = np.random.default_rng((self.seed, step, part))
         rows = rng.choice(len(self.windows), self.batch_size, p=self.shares)
         crops = [self._crop(self.windows[row], rng) for row in rows]
-        longest = max(len(crop.features) for crop in crops)
-        features = torch.zeros(len(crops), longest, crops[0].features.shape[1])
-        is_real = torch.zeros(len(crops), longest, dtype=torch.bool)
-        for row, crop in enumerate(crops):
-            features[row, : len(crop.features)] = torch.from_numpy(np.array(crop.features))
-            is_real[row, : len(crop.features)] = True
+        features, is_real = padded_sequences([crop.features for crop in crops])
         truth = [
             TrueSpans(torch.from_numpy(crop.spans).float().to(device), torch.from_numpy(crop.labels).to(device))
             for crop in crops
@@ -153,18 +146,9 @@ def train_proposals(
         batch_size=settings.train.batch_size // settings.train.num_micro_batches,
         seed=settings.train.seed,
     )
-    with TemporaryDirectory() as folder:
-        trainer = Trainer(
-            settings.train,
-            model=head,
-            objective=ProposalObjective(head),
-            source=source,
-            folder=Path(folder),
-            device=device,
-            report=report,
-        )
-        trainer.run()
-    return head.eval().requires_grad_(False)
+    return fit_head(
+        head, settings.train, objective=ProposalObjective(head), source=source, device=device, report=report
+    )
 
 
 def _statistics(windows: Sequence[LabelledFeatures], device: torch.device) -> tuple[Tensor, Tensor]:

@@ -5,8 +5,6 @@ B questions of a batch, L positions, Q text tokens.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
@@ -16,10 +14,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from henasy.errors import InputError
+from henasy.heads.fitting import fit_head, padded_sequences
 from henasy.heads.vslnet import VslNet, VslNetConfig, VslNetInput, VslNetOutput
 from henasy.heads.vslnet_spans import ClipSequence, SpanTarget, best_spans, highlighted, target_positions
 from henasy.training.config import TrainConfig
-from henasy.training.trainer import Trainer
 
 _POSITIVE_WEIGHT = 2.0
 _ASKED_AT_ONCE = 32
@@ -131,8 +129,8 @@ def _collated(lessons: Sequence[tuple[Question, SpanTarget]], device: torch.devi
 
 def padded(questions: Sequence[Question], device: torch.device) -> VslNetInput:
     """Questions as one batch."""
-    videos, is_video = _padded([question.clip.features for question in questions])
-    texts, is_text = _padded([question.tokens for question in questions])
+    videos, is_video = padded_sequences([question.clip.features for question in questions])
+    texts, is_text = padded_sequences([question.tokens for question in questions])
     return VslNetInput(*(part.to(device) for part in (videos, is_video, texts, is_text)))
 
 
@@ -181,18 +179,14 @@ def train_vslnet(
     torch.manual_seed(settings.train.seed)
     head = _fresh_head(lessons, settings).to(device)
     size = settings.train.batch_size // settings.train.num_micro_batches
-    with TemporaryDirectory() as folder:
-        trainer = Trainer(
-            settings.train,
-            model=head,
-            objective=VslNetObjective(head, highlight_weight=settings.highlight_weight),
-            source=LessonSource(lessons, batch_size=size, seed=settings.train.seed, least_cut=settings.least_cut),
-            folder=Path(folder),
-            device=device,
-            report=report,
-        )
-        trainer.run()
-    return head.eval().requires_grad_(False)
+    return fit_head(
+        head,
+        settings.train,
+        objective=VslNetObjective(head, highlight_weight=settings.highlight_weight),
+        source=LessonSource(lessons, batch_size=size, seed=settings.train.seed, least_cut=settings.least_cut),
+        device=device,
+        report=report,
+    )
 
 
 @torch.inference_mode()
@@ -233,14 +227,3 @@ def _statistics(sequences: Sequence[NDArray[np.float32]]) -> tuple[Tensor, Tenso
     spread = values.std(axis=0)
     spread[spread < _LEAST_SPREAD] = 1.0
     return torch.from_numpy(values.mean(axis=0)).float(), torch.from_numpy(spread).float()
-
-
-def _padded(sequences: Sequence[NDArray[np.float32]]) -> tuple[Tensor, Tensor]:
-    """(B, longest, D) with zeros after the end of each, and (B, longest) which are real."""
-    longest = max(len(sequence) for sequence in sequences)
-    values = np.zeros((len(sequences), longest, sequences[0].shape[1]), np.float32)
-    is_real = np.zeros((len(sequences), longest), np.bool_)
-    for row, sequence in enumerate(sequences):
-        values[row, : len(sequence)] = sequence
-        is_real[row, : len(sequence)] = True
-    return torch.from_numpy(values), torch.from_numpy(is_real)
