@@ -8,10 +8,9 @@ from typing import Any
 import click
 
 from henasy.evaluation.benchmark import Benchmark, run_benchmark
-from henasy.evaluation.features import Similarity
 from henasy.evaluation.report import reported_errors, show_result
 from henasy.evaluation.run_report import report_run
-from henasy.evaluation.source import SourceOptions
+from henasy.evaluation.source import Similarity, SourceOptions
 
 _PATH = click.Path(path_type=Path)
 

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from henasy.errors import InputError
 from henasy.evaluation.details import Details, ItemPicture, Wanted
 from henasy.evaluation.frame_rules import FrameSelector
@@ -27,6 +30,18 @@ class Scored:
     """What keeps the numbers from being those of the published test set."""
     details: Callable[[], Details] | None = None
     """Collects what a report shows beside the scores."""
+
+
+def kept_rows(kept: NDArray[np.bool_] | None, count: int, fault: str) -> NDArray[np.bool_]:
+    """(N,) which of `count` items are scored: all for None.
+
+    Raises:
+        InputError: none is; `fault` says so.
+    """
+    kept = np.ones(count, bool) if kept is None else kept
+    if not kept.any():
+        raise InputError("videos", fault)
+    return kept
 
 
 @dataclass(frozen=True, kw_only=True)

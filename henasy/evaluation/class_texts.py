@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from henasy.evaluation.features import Similarity, compared
+from henasy.evaluation.features import compared
+from henasy.evaluation.source import Similarity
 
 
 class ClassTexts(NamedTuple):

@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from henasy.errors import InputError
-from henasy.evaluation.benchmark import Benchmark, Scored
+from henasy.evaluation.benchmark import Benchmark, Scored, kept_rows
 from henasy.evaluation.choice_details import swap_details
 from henasy.evaluation.egohoi import NUM_CAPTIONS, EgoHoi, annotation_file, load_egohoi
-from henasy.evaluation.features import compared_features, feature_facts
+from henasy.evaluation.features import compared_features
 from henasy.evaluation.frame_rules import EGO4D_FRAMES
 from henasy.evaluation.published import EGOHOI_ROWS
 from henasy.evaluation.report import file_digest
@@ -46,17 +45,14 @@ def score_features(source: FeatureSource) -> Scored:
     """The scores for embeddings made elsewhere: (items, d) of the clips and (items, 21, d) of the captions."""
     annotations = load_egohoi(source.annotations)
     num_items = len(annotations.items)
-    clips, captions = compared_features(
-        source.video_features,
+    found = compared_features(
+        source,
         (num_items,),
-        source.text_features,
         (num_items, NUM_CAPTIONS),
-        source.similarity,
         rows=("a row per item", "a row per item, one per caption: the true one, 10 verb swaps, 10 noun swaps"),
+        annotations=[annotation_file(source.annotations)],
     )
-    facts = feature_facts(source.video_features, source.text_features, source.similarity)
-    facts["annotations sha256"] = file_digest(annotation_file(source.annotations))
-    return score_similarity(annotations, caption_similarity(clips, captions), facts)
+    return score_similarity(annotations, caption_similarity(found.videos, found.texts), found.facts)
 
 
 def caption_similarity(clips: NDArray[np.floating], captions: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -80,9 +76,7 @@ def score_similarity(
         facts: what fixes the embeddings.
         kept: (N,) items whose clip has an embedding.
     """
-    kept = np.ones(len(similarity), bool) if kept is None else kept
-    if not kept.any():
-        raise InputError("videos", "not one item has its clip")
+    kept = kept_rows(kept, len(similarity), "not one item has its clip")
     scores = word_swap_scores(similarity[kept])
     facts = {**facts, "scored": f"{int(kept.sum())} of {len(annotations.items)} items"}
     if annotations.num_repeated:

@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from henasy.errors import InputError
-from henasy.evaluation.benchmark import Benchmark, Scored
+from henasy.evaluation.benchmark import Benchmark, Scored, kept_rows
 from henasy.evaluation.egomcq import NUM_CHOICES, EgoMcq, annotation_file, load_egomcq
-from henasy.evaluation.features import compared_features, feature_facts
+from henasy.evaluation.features import compared_features
 from henasy.evaluation.frame_rules import EGO4D_FRAMES
 from henasy.evaluation.mcq_details import mcq_details
 from henasy.evaluation.multiple_choice import multiple_choice_scores
@@ -45,17 +44,14 @@ def score_features(source: FeatureSource) -> Scored:
     """The scores for embeddings made elsewhere: (questions, 5, d) of the choices and (questions, d) of the texts."""
     annotations = load_egomcq(source.annotations)
     num_questions = len(annotations.questions)
-    choices, texts = compared_features(
-        source.video_features,
+    found = compared_features(
+        source,
         (num_questions, NUM_CHOICES),
-        source.text_features,
         (num_questions,),
-        source.similarity,
         rows=("a row per question, one per choice", "a row per question"),
+        annotations=[annotation_file(source.annotations)],
     )
-    facts = feature_facts(source.video_features, source.text_features, source.similarity)
-    facts["annotations sha256"] = file_digest(annotation_file(source.annotations))
-    return score_similarity(annotations, choice_similarity(choices, texts), facts)
+    return score_similarity(annotations, choice_similarity(found.videos, found.texts), found.facts)
 
 
 def choice_similarity(choices: NDArray[np.floating], texts: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -79,9 +75,7 @@ def score_similarity(
         facts: what fixes the embeddings.
         kept: (Q,) questions whose choices all have an embedding.
     """
-    kept = np.ones(len(similarity), bool) if kept is None else kept
-    if not kept.any():
-        raise InputError("videos", "not one question has all its choices")
+    kept = kept_rows(kept, len(similarity), "not one question has all its choices")
     scores = multiple_choice_scores(similarity[kept], annotations.answers[kept], annotations.types[kept])
     facts = {
         **facts,

@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from henasy.errors import InputError
-from henasy.evaluation.benchmark import Benchmark, Scored
+from henasy.evaluation.benchmark import Benchmark, Scored, kept_rows
 from henasy.evaluation.choice_details import class_details
 from henasy.evaluation.classification import (
     confusion_matrix,
@@ -22,7 +21,7 @@ from henasy.evaluation.classification import (
     top_k_accuracy,
 )
 from henasy.evaluation.egtea import PUBLISHED_DIGEST, EgteaTest, annotation_files, load_egtea, split_digest
-from henasy.evaluation.features import compared_features, feature_facts
+from henasy.evaluation.features import compared_features
 from henasy.evaluation.published import EGTEA_ROWS
 from henasy.evaluation.report import file_digest
 from henasy.evaluation.source import AnnotatedVideos, FeatureSource, VideoSource
@@ -55,17 +54,15 @@ def score_videos(source: VideoSource) -> Scored:
 def score_features(source: FeatureSource) -> Scored:
     """The scores for embeddings made elsewhere: (clips, views, d) in the order of the split file, and one per class."""
     annotations = load_egtea(source.annotations)
-    views, classes = compared_features(
-        source.video_features,
+    found = compared_features(
+        source,
         (len(annotations.spans), None),
-        source.text_features,
         (len(annotations.names),),
-        source.similarity,
         rows=("a row per clip of the split file, one per view", "a row per class of the action file"),
+        annotations=annotation_files(source.annotations),
     )
-    facts = feature_facts(source.video_features, source.text_features, source.similarity) | {"views": views.shape[1]}
-    facts["annotations sha256"] = file_digest(*annotation_files(source.annotations))
-    return score_similarity(annotations, best_view_similarity(views, classes), facts)
+    facts = found.facts | {"views": found.videos.shape[1]}
+    return score_similarity(annotations, best_view_similarity(found.videos, found.texts), facts)
 
 
 def best_view_similarity(views: NDArray[np.floating], texts: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -89,9 +86,7 @@ def score_similarity(
         facts: what fixes the embeddings.
         kept: (N,) clips that have an embedding.
     """
-    kept = np.ones(len(similarity), bool) if kept is None else kept
-    if not kept.any():
-        raise InputError("videos", "not one annotated clip could be read")
+    kept = kept_rows(kept, len(similarity), "not one annotated clip could be read")
     similarity, targets = similarity[kept], annotations.targets[kept]
     num_classes = len(annotations.names)
     ranks = target_ranks(similarity, targets)

@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from henasy.errors import InputError
-from henasy.evaluation.benchmark import Benchmark, Scored
+from henasy.evaluation.benchmark import Benchmark, Scored, kept_rows
 from henasy.evaluation.choice_details import class_details
 from henasy.evaluation.class_texts import class_texts, class_vectors
 from henasy.evaluation.classification import best_of_groups, target_ranks, top_k_accuracy
@@ -25,7 +24,7 @@ from henasy.evaluation.epic100_actions import (
     label_digest,
     load_epic_actions,
 )
-from henasy.evaluation.features import compared_features, feature_facts
+from henasy.evaluation.features import compared_features
 from henasy.evaluation.frame_rules import EK100_FRAMES
 from henasy.evaluation.published import EK100_CLS_ROWS
 from henasy.evaluation.report import file_digest
@@ -54,17 +53,14 @@ def score_videos(source: VideoSource) -> Scored:
 def score_features(source: FeatureSource) -> Scored:
     """The scores for embeddings made elsewhere: one row per clip of the test file, one per class in their order."""
     actions = load_epic_actions(source.annotations)
-    clips, classes = compared_features(
-        source.video_features,
+    found = compared_features(
+        source,
         (len(actions.clips),),
-        source.text_features,
         (len(actions.classes),),
-        source.similarity,
         rows=("a row per clip of the test file", "a row per class, sorted by 'verb:noun' as a string"),
+        annotations=action_files(source.annotations),
     )
-    facts = feature_facts(source.video_features, source.text_features, source.similarity)
-    facts["annotations sha256"] = file_digest(*action_files(source.annotations))
-    return score_similarity(actions, clips @ classes.T, facts)
+    return score_similarity(actions, found.videos @ found.texts.T, found.facts)
 
 
 def score_similarity(
@@ -82,9 +78,7 @@ def score_similarity(
         facts: what fixes the embeddings.
         kept: (N,) clips that have an embedding.
     """
-    kept = np.ones(len(similarity), bool) if kept is None else kept
-    if not kept.any():
-        raise InputError("videos", "not one annotated clip could be read")
+    kept = kept_rows(kept, len(similarity), "not one annotated clip could be read")
     similarity, targets = similarity[kept], actions.targets[kept]
     scores: dict[str, float] = {}
     for name, groups in (

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from henasy.errors import InputError
 from henasy.evaluation.benchmark import Benchmark, Scored
 from henasy.evaluation.epic100 import EpicRetrieval, annotation_files, load_epic_retrieval
-from henasy.evaluation.features import compared_features, feature_facts
+from henasy.evaluation.features import compared_features
 from henasy.evaluation.frame_rules import EK100_FRAMES
 from henasy.evaluation.mir import mir_scores
 from henasy.evaluation.mir_details import mir_details
@@ -35,17 +35,14 @@ def score_videos(source: VideoSource) -> Scored:
 def score_features(source: FeatureSource) -> Scored:
     """The scores for embeddings made elsewhere: one row per clip of the test file, one per sentence."""
     annotations = load_epic_retrieval(source.annotations)
-    videos, texts = compared_features(
-        source.video_features,
+    found = compared_features(
+        source,
         (len(annotations.clips),),
-        source.text_features,
         (len(annotations.sentence_rows),),
-        source.similarity,
         rows=("a row per clip of the test file", "a row per sentence of the sentence file"),
+        annotations=annotation_files(source.annotations),
     )
-    facts = feature_facts(source.video_features, source.text_features, source.similarity)
-    facts["annotations sha256"] = file_digest(*annotation_files(source.annotations))
-    return score_similarity(annotations, videos @ texts.T, facts)
+    return score_similarity(annotations, found.videos @ found.texts.T, found.facts)
 
 
 def score_similarity(

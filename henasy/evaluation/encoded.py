@@ -28,9 +28,8 @@ from henasy.evaluation.cached_encoding import (
     encoded_texts,
     encoded_views,
 )
-from henasy.evaluation.features import Similarity
 from henasy.evaluation.frame_rules import MAX_PAST_END_S, FrameSelector, Span
-from henasy.evaluation.source import VideoSource
+from henasy.evaluation.source import Similarity, VideoSource
 from henasy.evaluation.span_frames import RefusedSpans
 from henasy.video.video_files import VideoFiles, missing_videos, videos_by_id
 

@@ -14,8 +14,8 @@ from henasy.errors import UnsupportedError
 from henasy.evaluation.cached_encoding import encoded_spans, encoded_texts
 from henasy.evaluation.encoded import compared_vectors
 from henasy.evaluation.entity_overlap import ClipEntities
-from henasy.evaluation.features import Similarity
 from henasy.evaluation.frame_rules import FrameSelector, Span
+from henasy.evaluation.source import Similarity
 from henasy.evaluation.span_frames import RefusedSpans
 from henasy.video.video_files import VideoFiles
 

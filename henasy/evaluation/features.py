@@ -1,15 +1,15 @@
 """Embeddings made elsewhere: read, checked, and compared."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from henasy.errors import InputError, NotFoundError
 from henasy.evaluation.report import file_digest
-
-Similarity = Literal["cosine", "dot"]
+from henasy.evaluation.source import FeatureSource, Similarity
 
 
 def load_features(path: Path, leading: tuple[int | None, ...], *, rows: str) -> NDArray[np.float64]:
@@ -61,40 +61,45 @@ def compared(features: NDArray[np.float64], similarity: Similarity) -> NDArray[n
     return scaled
 
 
+class ComparedFeatures(NamedTuple):
+    """Video and text features of one model, whose dot products are the chosen similarity, and what fixes them."""
+
+    videos: NDArray[np.float64]
+    texts: NDArray[np.float64]
+    facts: dict[str, object]
+
+
 def compared_features(
-    videos: Path,
+    source: FeatureSource,
     leading_videos: tuple[int | None, ...],
-    texts: Path,
     leading_texts: tuple[int | None, ...],
-    similarity: Similarity,
     *,
     rows: tuple[str, str],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Video and text features of one model, whose dot products are the chosen similarity.
+    annotations: Sequence[Path],
+) -> ComparedFeatures:
+    """The features of both files.
 
     Args:
-        videos: file of the video features.
-        leading_videos: their shape before the width.
-        texts: file of the text features.
-        leading_texts: their shape before the width.
-        similarity: how they are compared.
+        source: the files, and how they are compared.
+        leading_videos: shape of the video features before the width.
+        leading_texts: shape of the text features before the width.
         rows: what the rows of each are, for error messages.
+        annotations: the files whose order the rows follow.
 
     Raises:
         NotFoundError, InputError: as for `load_features`, and if the widths differ.
     """
+    videos, texts, similarity = source.video_features, source.text_features, source.similarity
     found = load_features(videos, leading_videos, rows=rows[0]), load_features(texts, leading_texts, rows=rows[1])
     if found[0].shape[-1] != found[1].shape[-1]:
         raise InputError(
             "features", f"video features are {found[0].shape[-1]} wide, text features {found[1].shape[-1]}"
         )
-    return compared(found[0], similarity), compared(found[1], similarity)
-
-
-def feature_facts(videos: Path, texts: Path, similarity: Similarity) -> dict[str, object]:
-    """What fixes a result on embeddings made elsewhere; nothing is known of the frames behind them."""
-    return {
+    # Nothing is known of the frames behind them.
+    facts: dict[str, object] = {
         "features": f"{videos}, {texts}",
         "features sha256": file_digest(videos, texts),
         "similarity": similarity,
+        "annotations sha256": file_digest(*annotations),
     }
+    return ComparedFeatures(compared(found[0], similarity), compared(found[1], similarity), facts)

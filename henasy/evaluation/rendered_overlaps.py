@@ -12,10 +12,10 @@ from henasy.checkpoint.encoder import Encoder
 from henasy.errors import VideoError
 from henasy.evaluation.encoded_entities import encoded_entities
 from henasy.evaluation.entity_overlap import ClipEntities, OverlapMeasure, ThingIous
-from henasy.evaluation.features import Similarity
 from henasy.evaluation.grounding_views import GroundedView
 from henasy.evaluation.rendered import RenderedClip
 from henasy.evaluation.rendered_things import Thing, thing_masks, truth_selector, truth_times
+from henasy.evaluation.source import Similarity
 from henasy.scenes.archive import ArchiveConfig, read_config
 from henasy.scenes.truth import Truth
 from henasy.video.video_files import videos_by_id

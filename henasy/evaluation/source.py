@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from henasy.errors import InputError
-from henasy.evaluation.features import Similarity
 
+Similarity = Literal["cosine", "dot"]
 SHIPPED_MODEL = "henasy-tiny"
 DEFAULT_DEVICE = "cpu"
 

@@ -1,19 +1,31 @@
 """What each run fixes of its protocol: frames, ranks, thresholds and rates, each with a number that tells it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from henasy.evaluation import egohoi_run, egomcq_run, egtea_run, ek100_cls_run, ek100_mir_run, encoded
+from henasy.evaluation import (
+    egohoi_run,
+    egomcq_run,
+    egomq_run,
+    egonlq_run,
+    egtea_run,
+    ek100_cls_run,
+    ek100_mir_run,
+    encoded,
+)
 from henasy.evaluation.benchmark import Scored
 from henasy.evaluation.egohoi import NUM_SWAPS, EgoHoi, HoiItem
 from henasy.evaluation.egomcq import EgoMcq, McqQuestion
 from henasy.evaluation.egomq import EgoMq, Moment, MomentClip
 from henasy.evaluation.egomq_run import MqAnnotations, score_predictions
+from henasy.evaluation.egonlq import EgoNlq, NlqClip, NlqQuery, QueryKey
 from henasy.evaluation.egtea import EgteaTest
+from henasy.evaluation.encoded import Encoded
 from henasy.evaluation.epic100 import EpicClip, EpicRetrieval
 from henasy.evaluation.epic100_actions import Action, ActionFiles, EpicActions
 from henasy.evaluation.frame_rules import EGO4D_FRAMES, EGTEA_FRAMES, EK100_FRAMES, Span
@@ -92,6 +104,27 @@ def test_each_benchmark_takes_the_frames_of_its_protocol(
     assert drawn <= {selector, None}
 
 
+def test_a_question_is_scored_only_with_all_its_choices(monkeypatch: pytest.MonkeyPatch) -> None:
+    spans = tuple(Span(f"v{number}", 0.0, 1.0) for number in range(10))
+    questions = tuple(replace(QUESTION, choices=spans[first : first + 5]) for first in (0, 5))
+    monkeypatch.setattr(egomcq_run, "load_egomcq", lambda _: EgoMcq(questions=questions))
+    monkeypatch.setattr(egomcq_run, "annotation_file", lambda path: path)
+    monkeypatch.setattr(egomcq_run, "file_digest", lambda *_: "d")
+
+    def encode(spans: Any, *_: Any) -> Encoded:
+        clip = np.eye(len(spans), dtype=np.float32)
+        count = len(spans)
+        nothing = np.zeros((count, 0, 0), np.float32), np.zeros((count, 0), bool), np.zeros((count, 0, 0), np.uint8)
+        is_encoded = np.array([span.video_id != "v7" for span in spans])
+        return Encoded(clip, is_encoded, clip[[0, 5]], {}, clip, *nothing)
+
+    monkeypatch.setattr(encoded, "encode_annotated", encode)
+    scored = egomcq_run.score_videos(source_of())
+    assert scored.facts["scored"] == "1 of 2 questions"
+    assert scored.facts["questions"] == "1 inter, 0 intra"
+    assert scored.scores["inter"] == 1.0
+
+
 def test_egtea_takes_16_frames_of_ten_clips_unless_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(egtea_run, "load_egtea", lambda _: EGTEA_TEST)
     monkeypatch.setattr(egtea_run, "annotation_files", lambda _: (Path("a"), Path("b")))
@@ -153,6 +186,28 @@ def test_egomq_recall_counts_as_many_answers_as_moments() -> None:
     assert [recalls(count) for count in (0, 1, 2, 8, 9, 10)] == [
         (1.0, 1.0), (0.5, 1.0), (0.0, 1.0), (0.0, 1.0), (0.0, 0.5), (0.0, 0.0),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("made", "has_rows"), [("zero_shot", False), ("head", True), ("predictions", True)])
+def test_no_row_of_the_papers_stands_beside_zero_shot_spans(tmp_path: Path, made: str, has_rows: bool) -> None:
+    (tmp_path / "a.json").write_text("{}")
+    query = NlqQuery(key=QueryKey("c", "a", 0), text="where", start_s=0.0, end_s=1.0)
+    clip = NlqClip(clip_uid="c", video_uid="v", start_s=0.0, end_s=9.0, queries=(query,))
+    asked = EgoNlq(path=tmp_path / "a.json", clips=(clip,))
+    answers = {query.key: np.array([[0.0, 1.0]])}
+    nlq = egonlq_run.scored_result(made, asked, answers, {}, is_rendered=False)
+    moments = MomentClip(clip_uid="c", span=SPAN, moments=(Moment("wash", 0.0, 1.0),))
+    found = {"c": [PredictedMoment("wash", 0.0, 1.0, score=1.0)]}
+    annotated = MqAnnotations(
+        val=EgoMq(path=Path("m"), split="val", clips=(moments,), num_unannotated=0), classes=None, facts={}
+    )
+    mq = egomq_run.scored_result(
+        made, PredictionFile(detection=found, retrieval=found), annotated, {}, is_rendered=False
+    )
+    assert (bool(nlq.published), bool(mq.published)) == (has_rows, has_rows)
+    # One class and one question are not the published sets.
+    assert "not the whole published task" in mq.heading
+    assert "not the whole published validation set" in nlq.heading
 
 
 Run = Callable[[], Scored]
