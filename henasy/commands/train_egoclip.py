@@ -49,8 +49,10 @@ _NEW = click.Path(path_type=Path, file_okay=False)
 @click.option("--numbered-chunk", "chunk_s", default=600, show_default=True, help="Seconds of <uid>/<number>.mp4.")
 @click.option("--hand-word", help="Names boxes of hands by this word of the taxonomy; the paper's have no names.")
 @click.option("--box-weight", default=0.0, show_default=True, help="Of named boxes in the matching with nouns.")
-@click.option("--max-missing", default=0.01, show_default=True, help="Share of clips that may lack a file or a span.")
-@click.option("--max-refused", default=0.01, show_default=True, help="Share of clips that may not decode.")
+@click.option(
+    "--max-missing-share", default=0.01, show_default=True, help="Share of clips that may lack a file or a span."
+)
+@click.option("--max-refused-share", default=0.01, show_default=True, help="Share of clips that may not decode.")
 @click.option("--workers", default=8, show_default=True, help="Decoding processes of each training process.")
 @click.option("--ahead", default=2, show_default=True, help="Steps that are decoded ahead.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:N, or auto.")
@@ -86,8 +88,8 @@ def egoclip(
     chunk_s: int,
     hand_word: str | None,
     box_weight: float,
-    max_missing: float,
-    max_refused: float,
+    max_missing_share: float,
+    max_refused_share: float,
     workers: int,
     ahead: int,
     device: str,
@@ -114,8 +116,8 @@ def egoclip(
                 numbered_chunk_s=chunk_s,
                 hand_word=hand_word,
                 box_weight=box_weight,
-                max_missing_share=max_missing,
-                max_refused_share=max_refused,
+                max_missing_share=max_missing_share,
+                max_refused_share=max_refused_share,
             ),
             train=TrainConfig(
                 num_steps=steps or 10**9,
@@ -146,10 +148,12 @@ def egoclip(
         )
         place = own_device(device)
         scores = folder_scores(evaluate, place)
-        folder = train_egoclip(run, device=place, peers=join_peers(place), evaluate=scores, report=click.echo)
+        peers = join_peers(place)
+        folder = train_egoclip(run, device=place, peers=peers, evaluate=scores, report=click.echo)
     except HenasyError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"wrote {folder}")
+    if peers.is_main:
+        click.echo(f"wrote {folder}")
 
 
 @click.command("boxes")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
@@ -13,15 +12,18 @@ from henasy.video.views import FilePart, View, ViewRule
 
 
 class ViewPool:
-    """Child processes that decode, crop and resize; one that hangs or crashes costs the clip it was at and is replaced.
+    """Child processes that decode, crop and resize; a clip at which two in a row hang or crash is given up.
 
     The threads that wait for them read from pipes, so they take next to nothing of this process's time.
     """
 
-    def __init__(self, num_processes: int, *, timeout_s: float = 60.0, decoder: str = "pyav") -> None:
+    def __init__(
+        self, num_processes: int, *, timeout_s: float = 60.0, limit_s: float = 300.0, decoder: str = "pyav"
+    ) -> None:
         """Args:
         num_processes: clips that are read at a time; each child starts with its first clip.
         timeout_s: time without progress after which a child is killed.
+        limit_s: time that a clip may take, however much the child advances.
         decoder: `pyav` or `decord`.
         """
         self._idle: SimpleQueue[DecodeProcess] = SimpleQueue()
@@ -29,7 +31,7 @@ class ViewPool:
         for process in self._all:
             self._idle.put(process)
         self._threads = ThreadPoolExecutor(num_processes, thread_name_prefix="view")
-        self._decoder = decoder
+        self._decoder, self._limit_s = decoder, limit_s
 
     def submit(self, parts: Sequence[FilePart], rule: ViewRule, *, seed: int) -> Future[View]:
         """A clip's view as soon as it is read; its errors are those of `henasy.video.views.read_view`."""
@@ -50,7 +52,13 @@ class ViewPool:
     def _read(self, parts: Sequence[FilePart], rule: ViewRule, seed: int) -> View:
         process = self._idle.get()
         try:
-            return process.read_view(parts, rule, seed=seed, decoder=self._decoder, limit_s=math.inf)
+            try:
+                return process.read_view(parts, rule, seed=seed, decoder=self._decoder, limit_s=self._limit_s)
+            except VideoError:
+                if process.child_pid is not None:
+                    raise
+                # The child was lost: a machine or a disk that stood still looks like a decoder that hangs.
+                return process.read_view(parts, rule, seed=seed, decoder=self._decoder, limit_s=self._limit_s)
         except OSError as error:
             raise VideoError(f"{parts[0].path}: no decoding process can be started: {error}") from error
         finally:

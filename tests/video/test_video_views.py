@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from spoiled_decoder import set_fate, spoil_decoders
 
 from henasy.errors import VideoError
+from henasy.video.isolated import DecodeProcess
 from henasy.video.view_pool import ViewPool
-from henasy.video.views import FilePart, ViewRule, crop_box, read_view, resized
+from henasy.video.views import FilePart, View, ViewRule, crop_box, read_view, resized
 
 WHOLE = ViewRule(16, "whole")
 
@@ -98,3 +100,45 @@ def test_view_pool_reads_in_children_and_outlives_damage(tmp_path: Path) -> None
         for future in (asked[0], asked[2]):
             assert np.array_equal(future.result().frames, here.frames)
             assert np.array_equal(future.result().crop, here.crop)
+
+
+@pytest.mark.parametrize(
+    ("fate", "reason"),
+    [
+        ("crash", "was killed by SIGSEGV"),
+        ("hang", "made no progress for 3 s"),
+        ("endless", "decoding was not finished in time"),
+    ],
+)
+def test_view_pool_gives_up_a_clip_at_which_two_children_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fate: str, reason: str
+) -> None:
+    spoil_decoders(tmp_path / "site", monkeypatch)
+    good, bad = grey_video(tmp_path / "good.mp4", 10), grey_video(tmp_path / "bad.mp4", 10)
+    set_fate(bad, fate)
+    moments = np.array([0.5])
+    with ViewPool(1, timeout_s=3.0, limit_s=30.0 if fate != "endless" else 4.0) as pool:
+        warm = pool.submit([FilePart(good, moments)], WHOLE, seed=0).result()
+        with pytest.raises(VideoError, match=reason):
+            pool.submit([FilePart(bad, moments)], WHOLE, seed=0).result()
+        again = pool.submit([FilePart(good, moments)], WHOLE, seed=0).result()
+    assert np.array_equal(warm.frames, again.frames)
+
+
+def test_view_pool_tries_a_clip_again_whose_child_was_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spoil_decoders(tmp_path / "site", monkeypatch)
+    path = grey_video(tmp_path / "a.mp4", 10)
+    set_fate(path, "crash")
+    read = DecodeProcess.read_view
+    attempts: list[DecodeProcess] = []
+
+    def healed_at_the_second(self: DecodeProcess, *args: object, **options: object) -> View:
+        set_fate(path, "" if attempts else "crash")
+        attempts.append(self)
+        return read(self, *args, **options)
+
+    monkeypatch.setattr(DecodeProcess, "read_view", healed_at_the_second)
+    with ViewPool(1) as pool:
+        view = pool.submit([FilePart(path, np.array([0.55]))], WHOLE, seed=0).result()
+    assert numbers(view.frames) == [5]
+    assert len(attempts) == 2

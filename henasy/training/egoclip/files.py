@@ -133,7 +133,8 @@ class ClipFiles:
         base = video.astype(np.int64) * _MAX_CHUNKS
         end = np.searchsorted(self._chunks, base + last, side="right")
         held = end - np.searchsorted(self._chunks, base + first, side="left")
-        return np.equal(held, last - first + 1)
+        is_whole: NDArray[np.bool_] = held == last - first + 1
+        return is_whole
 
 
 def check_share(usable: Usable, max_share: float, folder: Path) -> None:

@@ -5,6 +5,7 @@ refused.jsonl     one line per clip: clip_idx, video_uid, start_s, end_s, reason
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 
@@ -12,20 +13,24 @@ from henasy.errors import TrainingError
 from henasy.training.egoclip.annotations import ClipTable
 
 _FEWEST_ASKED = 1000
+_MOST_TOLD = 20
 
 
 class Refusals:
     """What a run could not decode so far, for several threads. A clip that was refused once is not tried again."""
 
-    def __init__(self, path: Path, table: ClipTable, *, max_share: float) -> None:
+    def __init__(
+        self, path: Path, table: ClipTable, *, max_share: float, report: Callable[[str], None] | None = None
+    ) -> None:
         """Goes on with the list of an earlier part of the run.
 
         Args:
             path: the list; each process has its own.
             table: the clips.
             max_share: of the clips asked for, or of 1,000 while fewer were; above it the run stops.
+            report: is told of the first refusals.
         """
-        self._path, self._table, self._max_share = path, table, max_share
+        self._path, self._table, self._max_share, self._report = path, table, max_share, report
         lines = path.read_text().splitlines() if path.exists() else []
         known = [json.loads(line) for line in lines if line.endswith("}")]
         self._reasons = {int(line["row"]): str(line["reason"]) for line in known}
@@ -52,6 +57,8 @@ class Refusals:
             if row not in self._reasons:
                 self._reasons[row] = reason
                 self._write(row, reason)
+                if self._report is not None and len(self._reasons) <= _MOST_TOLD:
+                    self._report(f"  a clip is replaced, number {len(self._reasons)}: {reason}")
         if self.num_refused > self._max_share * max(self.num_asked, _FEWEST_ASKED):
             kinds = Counter(why.rsplit(": ", 1)[-1] for why in self._reasons.values()).most_common(3)
             raise TrainingError(

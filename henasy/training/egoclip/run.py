@@ -173,7 +173,9 @@ def _train(
         synonym_cosine=run.recipe.synonym_cosine,
         peers=peers,
     )
-    refusals = Refusals(run.out / f"refused-{peers.rank}.jsonl", clips.table, max_share=run.recipe.max_refused_share)
+    report(_synonyms(objective))
+    path = run.out / f"refused-{peers.rank}.jsonl"
+    refusals = Refusals(path, clips.table, max_share=run.recipe.max_refused_share, report=report)
     with ViewPool(run.num_workers) as pool:
         source = EgoClipBatches(
             clips,
@@ -200,7 +202,7 @@ def _train(
             peers=peers,
             report=report,
         ).run()
-    report(f"decoded {refusals.num_asked:,} clips; {refusals.num_refused:,} could not be")
+    report(f"this process decoded {refusals.num_asked:,} clips; {refusals.num_refused:,} could not be")
     return model
 
 
@@ -217,6 +219,18 @@ def _dictionary(clips: EgoClips, tokenizer: AnyTokenizer, device: torch.device) 
     words = clips.taxonomy.words
     tokens = torch.from_numpy(tokenizer.encode_batch(words)).to(device)
     return Words(tokens=tokens, is_narrated=torch.ones(len(words), dtype=torch.bool, device=device))
+
+
+def _synonyms(objective: HenasyObjective) -> str:
+    """How many nouns the synonym mask takes out, in words: the text features decide, so it must be looked at."""
+    words, cosine = objective.dictionary, objective.synonym_cosine
+    if cosine is None:
+        return f"{len(words):,} nouns in the dictionary, all of them negatives"
+    num_near = int((words @ words.T > cosine).sum()) - len(words)
+    share = num_near / max(1, len(words) * (len(words) - 1))
+    return (
+        f"{len(words):,} nouns in the dictionary; {share:.1%} of the others are nearer than {cosine:g} and no negatives"
+    )
 
 
 def _sampling(recipe: EgoClipRecipe, start: Checkpoint, num_frames: int) -> Sampling:
