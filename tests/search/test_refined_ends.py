@@ -16,9 +16,10 @@ from henasy.index.staging import StagedUnit
 from henasy.index.writer import IndexWriter
 from henasy.search.engine import Engine
 from henasy.search.moment_ends import WINDOW_STRIDES, near_moments, refine_ends
+from henasy.search.moments import MomentRule, clip_evidence, find_moments
 from henasy.search.request import SearchRequest, Target
 
-QUERY = "stirs the pan"
+QUERY = "#C C stirs the pan"
 SPAN_S = (41.3, 52.9)
 
 
@@ -169,3 +170,17 @@ def test_a_moment_that_would_leave_the_time_asked_for_keeps_its_ends(tmp_path: P
             assert hit.span.end_s > start_s
             assert hit.span.end_s > hit.span.start_s
     shutil.rmtree(tmp_path / "index")
+
+
+def test_a_search_gives_the_ends_that_whole_videos_give(tmp_path: Path) -> None:
+    index, head = planted_index(tmp_path), corner_head()
+    rows = np.arange(index.num_clips)
+    clips, vectors = index.clips(rows), index.clip_vectors(rows)
+    query = unit_vector(QUERY)
+    evidence = clip_evidence(vectors @ query, index.entity_vectors(rows) @ query)
+    found = find_moments(clips.start_s, clips.end_s, evidence, vectors=vectors, rule=MomentRule(max_moments=3))
+    peaks_s = (clips.start_s + clips.end_s)[found.peaks] / 2
+    expected = refine_ends(found.spans, peaks_s, head.scores(clips.start_s, clips.end_s, index.assignment(rows)))
+    request = SearchRequest(queries=(QUERY,), target=Target.MOMENTS, top_k=3)
+    hits = Engine(index, WordEncoder(), ends=head).search(request).results[0].hits  # type: ignore[arg-type]
+    np.testing.assert_allclose([[hit.span.start_s, hit.span.end_s] for hit in hits], expected, atol=1e-6)
