@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from henasy.errors import SpaceMismatchError
+from henasy.errors import AnnotationError, SpaceMismatchError
 from henasy.evaluation.egohoi import EgoHoi, load_egohoi
 from henasy.evaluation.egohoi import annotation_file as swap_file
 from henasy.evaluation.egohoi_run import caption_similarity
@@ -28,6 +28,8 @@ from henasy.evaluation.rendered import RenderedLayout
 from henasy.evaluation.report import file_digest
 from henasy.evaluation.source import AnnotatedVideos, VideoSource
 from henasy.evaluation.word_swaps import right_words
+
+_EPIC_STEP_S = 0.011
 
 
 class Measured(NamedTuple):
@@ -63,7 +65,8 @@ def measure_model(model: str, files: RenderedFiles, *, device: str = "cpu") -> t
     """Every measure of a model, and the name of its space."""
     swaps, questions = load_egohoi(files.swaps.annotations), load_egomcq(files.layout.egomcq)
     retrieval = load_epic_retrieval(files.layout.epic_annotations)
-    wanted = [*swaps.distinct_spans()[0], *questions.distinct_spans()[0], *(clip.span for clip in retrieval.clips)]
+    _require_same_clips(swaps, retrieval)
+    wanted = [*swaps.distinct_spans()[0], *questions.distinct_spans()[0]]
     spans = list({_named(span): span for span in reversed(wanted)}.values())[::-1]
     texts = list(dict.fromkeys([*swaps.distinct_texts()[0], *questions.texts, *retrieval.texts]))
     digest = file_digest(swap_file(files.swaps.annotations))
@@ -74,7 +77,9 @@ def measure_model(model: str, files: RenderedFiles, *, device: str = "cpu") -> t
         encoded.clip,
         encoded.texts,
     )
-    measured = _swap_answers(swaps, vectors) | _question_answers(questions, vectors) | _retrieval(retrieval, vectors)
+    narrated = [item.span for item in swaps.items]
+    measured = _swap_answers(swaps, vectors) | _question_answers(questions, vectors)
+    measured |= _retrieval(retrieval, narrated, vectors)
     return measured, str(encoded.facts["space"])
 
 
@@ -161,8 +166,14 @@ def _question_answers(annotations: EgoMcq, vectors: _Vectors) -> dict[str, Measu
     }
 
 
-def _retrieval(annotations: EpicRetrieval, vectors: _Vectors) -> dict[str, Measured]:
-    spans = [clip.span for clip in annotations.clips]
+def _require_same_clips(swaps: EgoHoi, retrieval: EpicRetrieval) -> None:
+    """Passes when both have the archive's narrations in their order: EK100's files write times to 10 ms."""
+    pairs = list(zip((item.span for item in swaps.items), (clip.span for clip in retrieval.clips), strict=True))
+    if any(a.video_id != b.video_id or abs(a.start_s - b.start_s) > _EPIC_STEP_S for a, b in pairs):
+        raise AnnotationError("the word swaps and the retrieval set are not those of one archive")
+
+
+def _retrieval(annotations: EpicRetrieval, spans: Sequence[Span], vectors: _Vectors) -> dict[str, Measured]:
     similarity = vectors.clips(spans).astype(np.float64) @ vectors.texts(annotations.texts).astype(np.float64).T
     relevancy = relevancy_matrix(annotations)
     to_text, to_video = query_scores(similarity, relevancy), query_scores(similarity.T, relevancy.T)

@@ -251,3 +251,14 @@ def test_adapters_do_not_replace_something_else(base: Path, tmp_path: Path) -> N
     with pytest.raises(CheckpointError, match=r"something else \(mine.txt\)"):
         save_adapters(tmp_path, Adapters(read_checkpoint(base).model, AdapterConfig(rank=RANK)), "0" * 16)
     assert (tmp_path / "mine.txt").exists()
+
+
+@KINDS
+@pytest.mark.parametrize("towers", ["video", "text"])
+def test_one_tower_leaves_the_other_as_it_was(kind: str, towers: str) -> None:
+    model = model_of(kind)
+    before = embed(model)
+    adapters = Adapters(model, AdapterConfig(rank=RANK, towers=towers))
+    stir(adapters)
+    changed = [not torch.allclose(old, new) for old, new in zip(before, embed(adapters.merge()), strict=True)]
+    assert changed == [towers == "video", towers == "text"]
