@@ -9,7 +9,6 @@ from typing import NamedTuple
 import torch
 
 from henasy.checkpoint.encoder import Encoder, load_encoder
-from henasy.errors import InputError
 from henasy.evaluation.clip_features import missing_facts
 from henasy.evaluation.dense import DenseRule, PlanRule, RateRule
 from henasy.evaluation.egomq import EgoMq, MomentClip, load_egomq, moments_file
@@ -45,6 +44,7 @@ from henasy.evaluation.source import (
     encoding_options,
     given_device,
     refuse_idle,
+    required_annotations,
     span_videos,
 )
 from henasy.heads.files import has_head
@@ -136,11 +136,13 @@ def run(options: SourceOptions, mq: MqOptions, report: Report) -> dict[str, Benc
     """
     _refuse_idle(options, mq)
     if mq.predictions is not None:
-        annotations = load_annotations(_annotations("--predictions", options), mq.classes)
+        annotations = load_annotations(
+            required_annotations("--predictions", options, "whose clips it is for"), mq.classes
+        )
         return {GIVEN: score_file(mq.predictions, annotations, is_allowing_missing=options.is_allowing_missing)}
     source = None
     if mq.features is not None:
-        path = _annotations("--features", options)
+        path = required_annotations("--features", options, "whose clips it is for")
         maker = _elsewhere(mq.features, is_allowing_missing=options.is_allowing_missing)
     else:
         source = span_videos(options)
@@ -257,12 +259,6 @@ def _encoding(source: VideoSource) -> _Maker:
     rule: DenseRule = PlanRule() if source.is_rendered else RateRule()
     facts = encoder_facts(source.model, encoder, is_rendered=source.is_rendered)
     return _Maker(make, rule, f"{encoder.space_id} {rule.name}", facts, encoder, source.is_rendered)
-
-
-def _annotations(option: str, options: SourceOptions) -> Path:
-    if options.annotations is None:
-        raise InputError(option, "needs --annotations, whose clips it is for")
-    return options.annotations
 
 
 def _refuse_idle(options: SourceOptions, mq: MqOptions) -> None:

@@ -26,6 +26,7 @@ from henasy.evaluation.source import (
     encoding_options,
     given_device,
     refuse_idle,
+    required_annotations,
     span_videos,
 )
 from henasy.heads.files import has_head
@@ -110,7 +111,7 @@ def run(options: SourceOptions, nlq: NlqOptions, report: Report) -> dict[str, Be
     """
     _refuse_idle(options, nlq)
     if nlq.predictions is not None:
-        path = _annotations("--predictions", options)
+        path = required_annotations("--predictions", options, "whose questions it answers")
         return {GIVEN: score_file(path, nlq.predictions, is_allowing_missing=options.is_allowing_missing)}
     task = _task(options, nlq, report)
     results = {}
@@ -166,7 +167,11 @@ def _trained(task: _Task, facts: Facts) -> NlqHead:
 def _task(options: SourceOptions, nlq: NlqOptions, report: Report) -> _Task:
     """What the options ask for; whatever is wrong with files and heads shows before hours of encoding."""
     if nlq.features is not None:
-        path, source, model = _annotations("--features", options), None, options.model
+        path, source, model = (
+            required_annotations("--features", options, "whose questions it answers"),
+            None,
+            options.model,
+        )
         if model is None:
             raise InputError("--features", "needs --model, whose text tower reads the questions")
     else:
@@ -237,12 +242,6 @@ def _scored(made: str, task: _Task, predictions: Predictions, facts: Facts) -> B
     if task.nlq.save_predictions is not None:
         write_nlq_predictions(task.nlq.save_predictions / f"{made}.json", predictions)
     return scored_result(made, task.annotations, predictions, facts, is_rendered=task.is_rendered, source=task.source)
-
-
-def _annotations(option: str, options: SourceOptions) -> Path:
-    if options.annotations is None:
-        raise InputError(option, "needs --annotations, whose questions it answers")
-    return options.annotations
 
 
 def _refuse_idle(options: SourceOptions, nlq: NlqOptions) -> None:

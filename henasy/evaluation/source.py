@@ -167,6 +167,17 @@ def refuse_idle(option: str, others: Mapping[str, object]) -> None:
             raise InputError(option, f"cannot be used together with --{name.replace('_', '-')}")
 
 
+def required_annotations(option: str, options: SourceOptions, why: str) -> Path:
+    """The annotations, without which `option` means nothing.
+
+    Raises:
+        InputError: they are not given; `why` says what they are for.
+    """
+    if options.annotations is None:
+        raise InputError(option, f"needs --annotations, {why}")
+    return options.annotations
+
+
 def encoding_options(options: SourceOptions) -> dict[str, object]:
     """What was given of the options that only say how videos are encoded, by name."""
     return {

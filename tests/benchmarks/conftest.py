@@ -35,7 +35,8 @@ def run_script(monkeypatch: pytest.MonkeyPatch) -> Iterator[RunScript]:
         return CliRunner().invoke(command, [str(argument) for argument in arguments])
 
     yield run
-    sys.modules.pop("source_options", None)
+    for name in ("source_options", "span_options"):
+        sys.modules.pop(name, None)
 
 
 @pytest.fixture(scope="session")

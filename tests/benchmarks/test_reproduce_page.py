@@ -26,7 +26,7 @@ def commands() -> list[str]:
 def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     yield ROOT
-    for name in ("source_options", "judging"):
+    for name in ("source_options", "span_options", "judging"):
         sys.modules.pop(name, None)
 
 
