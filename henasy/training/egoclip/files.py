@@ -93,7 +93,7 @@ class ClipFiles:
         reason = np.zeros(len(video), np.int8)
         reason[self._is_chunked[video] & ~self._has_chunks(video, start_s, end_s)] = 4
         reason[~self._is_found[video]] = 3
-        reason[table.start_s[rows] >= table.video_s[rows]] = 2
+        reason[(table.video_s[rows] > 0) & (table.start_s[rows] >= table.video_s[rows])] = 2
         is_span = np.isfinite(table.start_s[rows]) & np.isfinite(table.end_s[rows])
         reason[~(is_span & (table.end_s[rows] > table.start_s[rows]))] = 1
         reason[(reason == 0) & ~(end_s > start_s)] = 1

@@ -68,11 +68,12 @@ def test_usable_leaves_out_and_lists(tmp_path: Path) -> None:
         Row("v", -1.0, -0.5),
         Row("w", 0.0, 1.0),
         Row("nowhere", 0.0, 1.0),
+        Row("w", 0.0, 1.0, video_s=0.0),  # of unknown length
     ]
     table = table_of(tmp_path, rows)
     usable = ClipFiles(table, videos, numbered_chunk_s=600).usable()
     reasons = dict(zip(table.clip_idx.tolist(), usable.reason.tolist(), strict=True))
-    assert [reasons[100 + row] for row in range(len(rows))] == [0, 0, 4, 4, 4, 0, 2, 1, 1, 0, 1, 0, 3]
+    assert [reasons[100 + row] for row in range(len(rows))] == [0, 0, 4, 4, 4, 0, 2, 1, 1, 0, 1, 0, 3, 0]
     assert sum(usable.counts().values()) == len(rows)
     assert usable.counts()[REASONS[4]] == 3
     write_left_out(tmp_path / "left_out.parquet", table, usable)
@@ -80,7 +81,7 @@ def test_usable_leaves_out_and_lists(tmp_path: Path) -> None:
     assert {line["clip_idx"]: line["reason"] for line in listed} == {
         100 + row: REASONS[reasons[100 + row]] for row in range(len(rows)) if reasons[100 + row]
     }
-    with pytest.raises(AnnotationError, match=r"61\.5% of the clips cannot be used, at most 1\.0%.*max_missing_share"):
+    with pytest.raises(AnnotationError, match=r"57\.1% of the clips cannot be used, at most 1\.0%.*max_missing_share"):
         check_share(usable, 0.01, videos)
     check_share(usable, 0.7, videos)
 
