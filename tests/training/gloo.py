@@ -17,7 +17,7 @@ def in_processes(function: Callable[..., Any], meeting: Path, *arguments: Any, s
     """What `function(peers, *arguments)` returns in each process; `meeting` is a new file's path."""
     with ProcessPoolExecutor(size, mp_context=multiprocessing.get_context("spawn")) as pool:
         calls = [pool.submit(_member, function, meeting, rank, size, arguments) for rank in range(size)]
-        return [call.result(timeout=120) for call in calls]
+        return [call.result(timeout=280) for call in calls]
 
 
 def _member(function: Callable[..., Any], meeting: Path, rank: int, size: int, arguments: tuple[Any, ...]) -> Any:
