@@ -17,6 +17,7 @@ from henasy.evaluation.ablation_results import FinishedRun
 HOLDS, OPPOSITE, UNDECIDED = "holds", "opposite", "cannot tell"
 NUM_RESAMPLES = 10_000
 _LEVEL = 0.95
+_FEWEST_SEEDS = 2
 # Resamples drawn at a time: bounds the count matrix to some megabytes.
 _BATCH = 1_000
 
@@ -34,7 +35,9 @@ class Contrast(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """Whether the interval and every seed say the same."""
+        """Whether the interval and every seed say the same; one seed alone says nothing about others."""
+        if len(self.by_seed) < _FEWEST_SEEDS:
+            return UNDECIDED
         if self.low > 0 and min(self.by_seed) > 0:
             return HOLDS
         if self.high < 0 and max(self.by_seed) < 0:

@@ -12,7 +12,7 @@ RULES = (
     "Differences are in points, with 95 % intervals: test videos and seeds drawn anew, paired, 10,000 resamples, seed "
     "0; the spread of seeds is widened by sqrt(S / (S - 1)).",
     "A claim holds if the interval of the mean over its measures lies above zero and every seed says so; opposite, if "
-    "both say the reverse; otherwise it cannot be told here. No correction for the number of claims.",
+    "both say the reverse; otherwise, and from one seed, it cannot be told here. No correction for many claims.",
 )
 
 

@@ -67,7 +67,8 @@ def _pair(gains: list[float], spread: float = 0.0) -> list[FinishedRun]:
         ([-0.05, -0.06, -0.04], OPPOSITE),
         ([0.05, -0.06, 0.04], UNDECIDED),
         ([0.05, 0.002, 0.0], UNDECIDED),
-        ([0.02], HOLDS),
+        ([0.02, 0.03], HOLDS),
+        ([0.02], UNDECIDED),
     ],
 )
 def test_verdicts(gains: list[float], verdict: str) -> None:
