@@ -43,18 +43,22 @@ def read_handobj(path: Path) -> list[ClipBoxes]:
         content = _Reader(io.BytesIO(path.read_bytes())).load()
         if not isinstance(content, dict):
             raise AnnotationError(f"holds a {type(content).__name__}, not a mapping of clips")
-        return sorted((_clip(start, entry) for start, entry in content.items()), key=lambda clip: clip.start_s)
+        sizes = [entry["info"] for entry in content.values() if isinstance(entry, dict) and "info" in entry]
+        clips = [_clip(start, entry, sizes[0] if sizes else None) for start, entry in content.items()]
+        return sorted(clips, key=lambda clip: clip.start_s)
     except AnnotationError as error:
         raise AnnotationError(f"{path}: {error}") from error
     except Exception as error:  # a damaged pickle raises nearly anything
         raise AnnotationError(f"{path}: cannot be read: {type(error).__name__}: {error}") from error
 
 
-def _clip(start: object, entry: object) -> ClipBoxes:
+def _clip(start: object, entry: object, usual_info: object) -> ClipBoxes:
+    """The boxes of an entry; its frame's size is that of the file's first entry if it says none, as the source does."""
     start_s = _number(start, "a clip's start")
-    if not isinstance(entry, Mapping) or not isinstance(entry.get("info"), Mapping):
+    info = entry.get("info", usual_info) if isinstance(entry, Mapping) else None
+    if not isinstance(entry, Mapping) or not isinstance(info, Mapping):
         raise AnnotationError(f"clip {start_s}: no mapping with 'info'")
-    size = [_number(entry["info"].get(name), f"clip {start_s}: {name}") for name in ("width", "height")]
+    size = [_number(info.get(name), f"clip {start_s}: {name}") for name in ("width", "height")]
     if min(size) <= 0:
         raise AnnotationError(f"clip {start_s}: width and height are {size}")
     boxes = np.zeros((NUM_FRAMES, len(_KINDS) * NUM_EACH, 4), np.float32)

@@ -57,6 +57,13 @@ def test_read_handobj_takes_numpy_numbers_as_keys_and_sizes(tmp_path: Path) -> N
     assert not clip.boxes.any()
 
 
+def test_read_handobj_clip_without_a_size_has_the_first_ones(tmp_path: Path) -> None:
+    frames = {"hand_dets": detections((64, 36, 128, 72, 0.9)), "obj_dets": None}
+    clips = read_handobj(dump(tmp_path / "0.handobj.pkl", {2.0: {0: frames}, 1.0: entry(f0=frames)}))
+    assert [clip.start_s for clip in clips] == [1.0, 2.0]
+    np.testing.assert_allclose(clips[1].boxes, clips[0].boxes)
+
+
 class Evil:
     """Its pickle makes a file when it is loaded."""
 
