@@ -135,7 +135,7 @@ class EgoClipBatches:
 
     def _normalised(self, frames: torch.Tensor) -> torch.Tensor:
         mean, std = self._mean.to(frames.device), self._std.to(frames.device)
-        return (frames.permute(0, 1, 4, 2, 3).float() - mean) / std
+        return frames.permute(0, 1, 4, 2, 3).float().sub_(mean).div_(std)  # a batch is large: no copy per operation
 
     def _phrases(self, rows: NDArray[np.int64], texts: list[str]) -> list[str]:
         table, taxonomy = self.clips.table, self.clips.taxonomy
