@@ -15,6 +15,7 @@ from henasy.text.tokenizer import train_tokenizer
 from henasy.training.clip_cache import moment_boxes, read_narrations
 from henasy.training.config import TrainConfig
 from henasy.training.data import CacheBatches, ClipCache, bare
+from henasy.training.share import Share
 from henasy.training.validation import questions
 
 CPU = torch.device("cpu")
@@ -74,6 +75,20 @@ def test_batch_clip_alone_in_its_minute_is_its_own_negative(cache: ClipCache) ->
     cache.starts_s = np.arange(NUM_CLIPS) * 100.0
     clips = batches(cache).batch(0, 0, CPU).frames[:, 0, 0, 0, 0]
     assert torch.equal(clips[:6], clips[6:])
+
+
+def test_batch_is_what_the_shares_of_two_processes_make_together(cache: ClipCache) -> None:
+    settings: dict[str, object] = {"num_micro_batches": 1, "recolour": 0.5}
+    whole = batches(cache, **settings)
+    shares = [batches(cache, **settings) for _ in range(2)]
+    for rank, source in enumerate(shares):
+        source.share = Share(rank, 2)
+    for step in range(4):
+        own = [torch.from_numpy(source.share.rows(6)) for source in shares]
+        parts = [source.batch(step, 0, CPU) for source in shares]
+        for column, *halves in zip(whole.batch(step, 0, CPU), *parts, strict=True):
+            for rows, half in zip(own, halves, strict=True):
+                assert torch.equal(column[rows], half)
 
 
 def test_batch_epoch_shows_every_clip_once(cache: ClipCache) -> None:
