@@ -11,6 +11,7 @@ import pytest
 from henasy.evaluation import (
     egohoi_run,
     egomcq_run,
+    egomq_encoded,
     egomq_run,
     egonlq_run,
     egtea_run,
@@ -19,6 +20,7 @@ from henasy.evaluation import (
     encoded,
 )
 from henasy.evaluation.benchmark import Scored
+from henasy.evaluation.dense import DenseRule, PlanRule, RateRule
 from henasy.evaluation.egohoi import NUM_SWAPS, EgoHoi, HoiItem
 from henasy.evaluation.egomcq import EgoMcq, McqQuestion
 from henasy.evaluation.egomq import EgoMq, Moment, MomentClip
@@ -29,6 +31,7 @@ from henasy.evaluation.encoded import Encoded
 from henasy.evaluation.epic100 import EpicClip, EpicRetrieval
 from henasy.evaluation.epic100_actions import Action, ActionFiles, EpicActions
 from henasy.evaluation.frame_rules import EGO4D_FRAMES, EGTEA_FRAMES, EK100_FRAMES, Span
+from henasy.evaluation.grounding import GroundedThing, grounding_score
 from henasy.evaluation.mq_predictions import PredictedMoment, PredictionFile
 from henasy.evaluation.source import VideoSource
 
@@ -208,6 +211,44 @@ def test_no_row_of_the_papers_stands_beside_zero_shot_spans(tmp_path: Path, made
     # One class and one question are not the published sets.
     assert "not the whole published task" in mq.heading
     assert "not the whole published validation set" in nlq.heading
+
+
+def test_gains_in_egomq_are_drawn_as_whole_videos() -> None:
+    # Three clips of each of two videos: all of the first gain, none of the second.
+    spans = [Span(f"v{number // 3}", 60.0 * number, 60.0 * number + 60) for number in range(6)]
+    clips = tuple(
+        MomentClip(clip_uid=f"c{number}", span=span, moments=(Moment("wash", 0.0, 1.0),))
+        for number, span in enumerate(spans)
+    )
+    val = EgoMq(path=Path("m"), split="val", clips=clips, num_unannotated=0)
+    right = [PredictedMoment("wash", 0.0, 1.0, score=1.0)]
+    nothing: dict[str, list[PredictedMoment]] = {clip.clip_uid: [] for clip in clips}
+    ours = nothing | {f"c{number}": right for number in range(3)}
+    files = [PredictionFile(detection=each, retrieval=each) for each in (ours, nothing)]
+    said = egomq_run.gain_facts(files[0], files[1], MqAnnotations(val=val, classes=None, facts={}))
+    # Of two videos drawn twice, one in four draws has both times the same one.
+    assert "R@1x +50.0 [+0.0, +100.0]" in str(said["above zero-shot"])
+    assert "over 2 videos" in str(said["above zero-shot"])
+
+
+def test_grounding_is_drawn_as_whole_videos() -> None:
+    def thing(label: str, video: str, iou: float) -> GroundedThing:
+        same = np.full(4, iou)
+        return GroundedThing(label, video, text_chosen=same, oracle=same, by_lot=0 * same, ceiling=0 * same + 1)
+
+    things = [thing(label, video, iou) for label in ("mug", "pan") for video, iou in (("a", 0.2), ("b", 0.6))]
+    score = grounding_score(things)
+    assert score is not None
+    assert tuple(score.text_chosen) == pytest.approx((0.4, 0.2, 0.6))
+    assert tuple(score.gain) == pytest.approx((0.4, 0.2, 0.6))
+    assert (score.num_labels, score.num_frames, score.num_videos) == (2, 16, 2)
+
+
+@pytest.mark.parametrize(("is_rendered", "rule"), [(True, PlanRule()), (False, RateRule())])
+def test_egomq_encodes_real_videos_at_the_rate_of_the_papers(is_rendered: bool, rule: DenseRule) -> None:
+    maker = egomq_encoded._encoding(source_of(model="henasy-tiny", is_rendered=is_rendered))
+    assert maker.rule == rule
+    assert rule.name in maker.space
 
 
 Run = Callable[[], Scored]
