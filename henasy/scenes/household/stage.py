@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 from henasy.scenes.hands import SKINS, SLEEVES, Grip, HandPose, Side, build_hand, pose_matrix
 from henasy.scenes.household import paint
 from henasy.scenes.household.combinations import COLOURS
+from henasy.scenes.household.head import draw_head
 from henasy.scenes.household.kinds import KIND_OF, Kind
 from henasy.scenes.household.motions import Moment, Placement, Touch, grasp, lid_shift, moment, resting, smooth
 from henasy.scenes.household.paint import Paint, Texture
-from henasy.scenes.household.room import Room, draw_head, draw_room, shadow_mesh
+from henasy.scenes.household.room import Room, draw_room, shadow_mesh
 from henasy.scenes.household.script import Event, Script
 from henasy.scenes.household.states import Rest, outwards
 from henasy.scenes.mesh import Colour, Part, lathe, rotation, translation
