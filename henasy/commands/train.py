@@ -11,6 +11,7 @@ from henasy.checkpoint.folder import save_checkpoint
 from henasy.commands.train_egoclip import boxes, egoclip
 from henasy.commands.train_egoncepp import egoncepp
 from henasy.commands.train_evaluations import evaluation_options, folder_scores
+from henasy.commands.train_merge import merge
 from henasy.commands.train_moments import moments
 from henasy.commands.train_phrases import phrases
 from henasy.commands.train_swaps import swaps
@@ -134,6 +135,7 @@ def _say_nothing(line: str) -> None:
 main.add_command(egoclip)
 main.add_command(boxes)
 main.add_command(egoncepp)
+main.add_command(merge)
 main.add_command(phrases)
 main.add_command(swaps)
 main.add_command(moments)

@@ -19,6 +19,7 @@ from henasy.checkpoint.folder import Checkpoint, read_checkpoint, save_checkpoin
 from henasy.checkpoint.space import space_id
 from henasy.checkpoint.training_note import TrainingNote
 from henasy.commands.train_egoncepp import egoncepp as command
+from henasy.commands.train_merge import merge
 from henasy.errors import ConfigError, TrainingError
 from henasy.losses.egoncepp import egoncepp, shared_nouns
 from henasy.model.build import build_dual, build_henasy
@@ -225,6 +226,13 @@ def test_run_leaves_a_checkpoint_with_a_space_of_its_own(
     assert newest.space_id == space_id(again) == encoder.space_id
     losses = [line["loss"] for line in read_log(tmp_path / "run" / "log.jsonl") if "loss" in line]
     assert len(losses) == 6
+    given = [str(tmp_path / "run" / "adapters"), "--out", str(tmp_path / "merged")]
+    called = CliRunner().invoke(merge, [str(bases[kind]), *given])
+    assert called.exit_code == 0, called.output
+    assert load_encoder(tmp_path / "merged").space_id == encoder.space_id
+    called = CliRunner().invoke(merge, [str(merged), *given])
+    assert called.exit_code == 1
+    assert "adapters for the checkpoint of space" in called.output
 
 
 def test_run_learns_the_swaps_of_its_clips(cache: ClipCache, bases: dict[str, Path], tmp_path: Path) -> None:
