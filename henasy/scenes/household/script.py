@@ -79,11 +79,14 @@ class Script:
         return [table for table in self.tables if table.start_s <= time_s][-1]
 
 
-class _Pace(NamedTuple):
-    """How long things take."""
+class _Terms(NamedTuple):
+    """What a story keeps to."""
 
+    split: Split
     table_s: tuple[float, float]
+    """How long a table stands"""
     longest_s: float | None
+    """Of one action; None for short ones"""
 
 
 def write_script(rng: np.random.Generator, duration_s: float, split: Split, longest_s: float | None) -> Script:
@@ -97,7 +100,7 @@ def write_script(rng: np.random.Generator, duration_s: float, split: Split, long
     """
     shortest_s, longest_table_s = _TABLE_S if longest_s is None else _LONG_TABLE_S
     stretch = max(1.0, duration_s / (_MOST_TABLES * shortest_s))
-    pace = _Pace((stretch * shortest_s, stretch * longest_table_s), longest_s)
+    terms = _Terms(split, (stretch * shortest_s, stretch * longest_table_s), longest_s)
     tables, things, start, events = list[Table](), list[Thing](), list[Rest](), list[Event]()
     laid_s, time_s = 0.0, float(rng.uniform(0.3, 0.8))
     counts = dict.fromkeys(VERB_OF, 0)
@@ -107,15 +110,15 @@ def write_script(rng: np.random.Generator, duration_s: float, split: Split, long
         things += new
         start += [Rest(*thing.home, 0.0, float(rng.uniform(-70, 70))) for thing in new]
         last_s = duration_s - _TAIL_S
-        ends_s = (time_s + float(rng.uniform(*pace.table_s)), last_s)
+        ends_s = (time_s + float(rng.uniform(*terms.table_s)), last_s)
         if last_s - ends_s[0] < _LEAST_TABLE_S:
             ends_s = (last_s, last_s)
-        acted = _act(rng, things, tuple(start), table.things, time_s, ends_s, split, pace, counts)
+        acted = _act(rng, things, tuple(start), table.things, time_s, ends_s, terms, counts)
         tables.append(table)
         if not acted:
             break
         events += acted
-        pause_s = _pause(rng, pace)
+        pause_s = _pause(rng, terms)
         laid_s, time_s = events[-1].end_s + 0.5 * pause_s, events[-1].end_s + pause_s
     return Script(
         duration_s=duration_s,
@@ -182,8 +185,7 @@ def _act(
     table: range,
     time_s: float,
     ends_s: tuple[float, float],
-    split: Split,
-    pace: _Pace,
+    terms: _Terms,
     counts: dict[str, int],
 ) -> list[Event]:
     """Actions at one table, until the first end with nothing held, or the last end."""
@@ -193,22 +195,22 @@ def _act(
         left_s = ends_s[1] - time_s
         if left_s < _SHORTEST_S:
             break
-        length_s = _length(rng, pace, left_s)
+        length_s = _length(rng, terms, left_s)
         if length_s > left_s:
             break
         is_closing = time_s >= ends_s[0]
         rows = _choose_things(rng, things, rests, table, events, is_closing)
-        deeds = [deed for row in rows for deed in _allowed(row, things, rests, table, split, length_s, events)]
+        deeds = [deed for row in rows for deed in _allowed(row, things, rests, table, terms.split, length_s, events)]
         if is_closing:
             deeds = [deed for deed in deeds if deed.verb == "put"]
-        deed = _choose_deed(rng, deeds, things, counts, split)
+        deed = _choose_deed(rng, deeds, things, counts, terms.split)
         if deed is None:
             # A length that suits no verb is drawn again; what can only repeat itself waits for another thing.
             continue
         counts[deed.verb] += 1
         side = rests[deed.thing].holder or _choose_side(rng, rests, things, deed.thing)
         events.append(_done(deed, side, things, rests, (time_s, time_s + length_s)))
-        rests, time_s = events[-1].after, events[-1].end_s + _pause(rng, pace)
+        rests, time_s = events[-1].after, events[-1].end_s + _pause(rng, terms)
     return events
 
 
@@ -227,14 +229,14 @@ def _done(deed: Deed, side: Side, things: list[Thing], rests: tuple[Rest, ...], 
     )
 
 
-def _length(rng: np.random.Generator, pace: _Pace, left_s: float) -> float:
-    if pace.longest_s is None:
+def _length(rng: np.random.Generator, terms: _Terms, left_s: float) -> float:
+    if terms.longest_s is None:
         return float(rng.triangular(*_SHORT_ACTION_S))
-    return math.exp(rng.uniform(math.log(_SHORTEST_S), math.log(min(pace.longest_s, left_s))))
+    return math.exp(rng.uniform(math.log(_SHORTEST_S), math.log(min(terms.longest_s, left_s))))
 
 
-def _pause(rng: np.random.Generator, pace: _Pace) -> float:
-    if pace.longest_s is None:
+def _pause(rng: np.random.Generator, terms: _Terms) -> float:
+    if terms.longest_s is None:
         return float(rng.uniform(*_PAUSE_S))
     return math.exp(rng.uniform(math.log(_LONG_PAUSE_S[0]), math.log(_LONG_PAUSE_S[1])))
 
