@@ -175,7 +175,7 @@ def _mask_table(evidence: MaskEvidence) -> Table:
     for name, things in (("that the noun meets", evidence.noun), ("that the hand's word meets", evidence.hand)):
         mean = mean_overlap(things)
         values = [f"{mean.get(key, float('nan')):.3f}" for key in ("text_chosen", "best", "random", "ceiling")]
-        values.insert(2, f"{100 * mean['text_chosen'] / mean['best']:.0f}" if things else "nan")
+        values.insert(2, f"{100 * mean['text_chosen'] / mean['best']:.0f}" if mean.get("best") else "-")
         masks.add_row(name, *values, f"{100 * mean.get('is_best_chosen', float('nan')):.0f}", str(len(things)))
     return masks
 
