@@ -21,7 +21,7 @@ from judging import judge_at_terminal
 
 from henasy.errors import InputError
 from henasy.evaluation.feedback import append_judgements, merge_feedback, read_marked_hits
-from henasy.evaluation.kept_ranking import KeptRanking, keep_ranking
+from henasy.evaluation.kept_ranking import KeptRanking, keep_ranking, note_path
 from henasy.evaluation.own_archive import (
     ScoreRules,
     compare_scored,
@@ -148,6 +148,8 @@ def score(
 ) -> None:
     """Measure how well SYSTEM answers the queries."""
     rules = _rules(measures, top_k, min_iou, is_allowing_missing)
+    if run_path is not None and json_path is not None and json_path.absolute() == note_path(run_path).absolute():
+        raise InputError("--json", f"{json_path} is where the facts of --run {run_path} are kept; give another name")
     archive = system_of(system, load_queries(queries), target=target, device=device, model=model)
     _refuse_idle([archive], target, device)
     _show(scored_result(archive, queries, qrels, rules, run_path=run_path), json_path, report_path)

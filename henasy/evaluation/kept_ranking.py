@@ -119,7 +119,7 @@ def keep_ranking(
         "videos": [[video_id, shown, lengths.get(video_id)] for video_id, shown in paths.items()],
         "missing": [name for name in names if name not in held],
     }
-    write_text(_note_path(path), json.dumps(note, indent=1, default=str) + "\n")
+    write_text(note_path(path), json.dumps(note, indent=1, default=str) + "\n")
 
 
 def format_run(found: Mapping[str, Sequence[FoundSpan]], names: Mapping[str, str], tag: str) -> str:
@@ -142,12 +142,13 @@ def format_run(found: Mapping[str, Sequence[FoundSpan]], names: Mapping[str, str
     return "".join(lines)
 
 
-def _note_path(path: Path) -> Path:
+def note_path(path: Path) -> Path:
+    """The file beside a run file that says what fixes it."""
     return path.with_name(path.name + ".json")
 
 
 def _read_note(path: Path) -> _Note | None:
-    beside = _note_path(path)
+    beside = note_path(path)
     if not beside.is_file():
         return None
     record = read_json_record(beside)

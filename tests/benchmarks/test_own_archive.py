@@ -222,7 +222,10 @@ def test_other_mistakes_are_named(run_script: Any, own: RenderedOwn, tmp_path: P
     assert "1.5 is not from 0 to 1" in iou.output
     deep = run_script("own_archive.py", "score", own.index_folder, *files_of(own), "--top-k", "5", "--measure", "P@10")
     assert "P@10 looks at more hits than --top-k 5 asks for" in deep.output
-    assert {nowhere.exit_code, measure.exit_code, by.exit_code, iou.exit_code, deep.exit_code} == {1}
+    names = ("--run", tmp_path / "x.run", "--json", tmp_path / "x.run.json")
+    same = run_script("own_archive.py", "score", own.index_folder, *files_of(own), *names)
+    assert "is where the facts of --run" in same.output
+    assert {nowhere.exit_code, measure.exit_code, by.exit_code, iou.exit_code, deep.exit_code, same.exit_code} == {1}
 
 
 def test_default_measures_look_no_deeper_than_the_hits(run_script: Any, own: RenderedOwn, tmp_path: Path) -> None:
