@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from henasy.checkpoint.folder import CARD, Checkpoint, read_checkpoint
+from henasy.checkpoint.folder import CARD, MOMENT_ENDS, Checkpoint, read_checkpoint
 from henasy.errors import AnnotationError
 from henasy.evaluation.rendered_baselines import (
     CHANCE,
@@ -24,6 +24,8 @@ from henasy.evaluation.rendered_baselines import (
     TEXT_ALONE,
 )
 from henasy.evaluation.report import reported_errors, write_text
+from henasy.heads.files import has_head, read_head
+from henasy.heads.moment_ends_file import KIND
 
 METHODS = (CHANCE, TEXT_ALONE, HISTOGRAM, ONE_FRAME, SHUFFLED, FIRST_STAGE, OURS)
 Numbers = Mapping[str, Any]
@@ -52,7 +54,7 @@ def main(checkpoint: Path, baselines: Path, mir: Path) -> None:
     """Write CHECKPOINT/README.md from the JSON that the benchmarks wrote."""
     with reported_errors():
         card = model_card(read_checkpoint(checkpoint), checkpoint.name, _read(baselines), _read(mir))
-        write_text(checkpoint / CARD, card)
+        write_text(checkpoint / CARD, card + moment_ends(checkpoint / MOMENT_ENDS))
 
 
 def model_card(checkpoint: Checkpoint, name: str, baselines: Numbers, mir: Numbers) -> str:
@@ -73,6 +75,28 @@ def model_card(checkpoint: Checkpoint, name: str, baselines: Numbers, mir: Numbe
     )
     parts = [introduction, _questions(baselines), _masks(baselines), _retrieval(mir), _training(checkpoint)]
     return "\n".join(parts)
+
+
+def moment_ends(folder: Path) -> str:
+    """The card's section on the head for the ends of moments; nothing where there is none.
+
+    Raises:
+        CheckpointError: the head is damaged.
+    """
+    if not has_head(folder):
+        return ""
+    head = read_head(folder, KIND)
+    config, archives = head.config, head.facts["trained on"]
+    lines = [
+        "",
+        "## Ends of moments",
+        "",
+        f"`{folder.name}/` says where moments start and end; made by `henasy-train moments` for clips of "
+        f"{config['clip_s']:g} s every {config['stride_s']:g} s. Trained on:",
+        "",
+        *(f"- {archive}" for archive in archives),
+    ]
+    return "\n".join([*lines, ""])
 
 
 def _questions(numbers: Numbers) -> str:

@@ -5,10 +5,13 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 
 from henasy.checkpoint.folder import read_checkpoint
 from henasy.checkpoint.locate import locate_checkpoint
 from henasy.errors import AnnotationError
+from henasy.heads.files import StoredHead, save_head
+from henasy.heads.moment_ends_file import KIND
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "model_card.py"
 
@@ -48,3 +51,15 @@ def test_model_card_missing_number_is_refused(script: ModuleType, numbers: dict[
     del numbers["masks/hand/best"]
     with pytest.raises(AnnotationError, match="no number 'masks/hand/best'"):
         script.model_card(checkpoint, "m", numbers, numbers)
+
+
+def test_model_card_names_what_the_ends_of_moments_were_trained_on(script: ModuleType, tmp_path: Path) -> None:
+    facts = {"trained on": ["3 videos of kitchen", "2 videos of cellar"]}
+    head = StoredHead(KIND, {"clip_s": 2.0, "stride_s": 0.5}, facts, {"w": torch.zeros(1)})
+    save_head(tmp_path / "moment_ends", head)
+
+    section = script.moment_ends(tmp_path / "moment_ends")
+
+    assert "clips of 2 s every 0.5 s" in section
+    assert section.endswith("- 3 videos of kitchen\n- 2 videos of cellar\n")
+    assert script.moment_ends(tmp_path / "none") == ""
