@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from henasy.errors import ConfigError
 from henasy.index.durable import sha256_of, sync_file, temporary_path, write_file
+from henasy.index.half import to_single
 
 FLAT_MAX_VECTORS = 65_536
 """Up to here exhaustive search takes some milliseconds and needs no training and no file."""
@@ -142,7 +143,7 @@ def scan(vectors: NDArray[np.float16], rows: NDArray[np.int64], query: NDArray[n
         return rank(vectors, rows, query, k)
     scores = np.empty(len(rows), np.float32)
     for start in range(0, len(rows), _BLOCK):
-        block = _unit(vectors[rows[start : start + _BLOCK]].astype(np.float32))
+        block = _unit(to_single(vectors[rows[start : start + _BLOCK]]))
         scores[start : start + _BLOCK] = block @ query
     threshold = np.partition(scores, len(rows) - k)[len(rows) - k]
     return rank(vectors, rows[scores >= threshold - _TIE_MARGIN], query, k)
@@ -152,12 +153,12 @@ def rank(vectors: NDArray[np.float16], rows: NDArray[np.int64], query: NDArray[n
     """The `k` nearest of some rows by exact cosine, best first, ties in the order of rows."""
     scores = np.empty(len(rows), np.float32)
     for start in range(0, len(rows), _BLOCK):
-        scores[start : start + _BLOCK] = cosines(vectors[rows[start : start + _BLOCK]], query)
+        scores[start : start + _BLOCK] = cosines(to_single(vectors[rows[start : start + _BLOCK]]), query)
     order = np.lexsort((rows, -scores))[:k]
     return Nearest(scores[order], rows[order])
 
 
-def cosines(vectors: NDArray[np.float16] | NDArray[np.float32], query: NDArray[np.float32]) -> NDArray[np.float32]:
+def cosines(vectors: NDArray[np.float32], query: NDArray[np.float32]) -> NDArray[np.float32]:
     """Cosine of each stored vector (n, D) with a unit query (D,)."""
     exact = vectors.astype(np.float64)
     # einsum adds each row in the same order; a matrix product's order depends on the row's place.
@@ -229,7 +230,7 @@ def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _add(index: Any, vectors: NDArray[np.float16], members: NDArray[np.int64]) -> Any:
     for start in range(0, len(members), _BLOCK):
-        index.add(_unit(vectors[members[start : start + _BLOCK]].astype(np.float32)))
+        index.add(_unit(to_single(vectors[members[start : start + _BLOCK]])))
     return index
 
 
@@ -253,7 +254,7 @@ def _ivf_index(vectors: NDArray[np.float16], members: NDArray[np.int64]) -> Any:
         members, min(len(members), _TRAIN_PER_LIST * num_lists), replace=False, shuffle=False
     )
     with _openmp_threads(os.cpu_count() or 1):
-        index.train(_unit(vectors[np.sort(sample)].astype(np.float32)))
+        index.train(_unit(to_single(vectors[np.sort(sample)])))
         return _add(index, vectors, members)
 
 

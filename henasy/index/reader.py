@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from henasy.errors import IndexFormatError, InputError, NotFoundError, UnsupportedError
 from henasy.index.generation import Generation, read_current, read_generation
+from henasy.index.half import to_single
 from henasy.index.live_part import LivePart
 from henasy.index.manifest import FileEntry
 from henasy.index.nearest import Nearest
@@ -224,7 +225,7 @@ class Index:
         rows = self._checked(rows, self.num_clips)
         vectors = np.empty((len(rows), self.settings.width), np.float32)
         for number, at, local in self._locate(rows):
-            vectors[at] = self._parts[number].part.clips[local]
+            vectors[at] = to_single(self._parts[number].part.clips[local])
         return vectors
 
     def entity_vectors(self, clip_rows: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -232,7 +233,7 @@ class Index:
         rows = self._checked(clip_rows, self.num_clips)
         vectors = np.empty((len(rows), self.num_entities, self.settings.width), np.float32)
         for number, at, local in self._locate(rows):
-            vectors[at] = self._parts[number].part.entities[local]
+            vectors[at] = to_single(self._parts[number].part.entities[local])
         return vectors
 
     def assignment(self, clip_rows: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -340,6 +341,10 @@ class Index:
     def _locate(self, rows: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
         """For each part with some of the rows: its number, where they are in `rows`, its own rows."""
         owner = np.searchsorted(self._offsets, rows, side="right") - 1
+        if len(rows) and owner.min() == owner.max():  # the rule: clips of one video, most often of one part
+            number = int(owner[0])
+            yield number, np.arange(len(rows)), self._parts[number].stored(rows - self._offsets[number])
+            return
         for number in np.unique(owner):
             at = np.flatnonzero(owner == number)
             yield int(number), at, self._parts[number].stored(rows[at] - self._offsets[number])
