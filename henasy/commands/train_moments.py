@@ -9,7 +9,7 @@ from henasy.errors import HenasyError, UnsupportedError
 from henasy.evaluation.report import file_digest
 from henasy.heads.moment_ends import EndsConfig
 from henasy.heads.moment_ends_file import SPACE, save_ends_head
-from henasy.heads.moment_ends_training import EndsTraining, train_ends
+from henasy.heads.moment_ends_training import EndsTraining, plan_pieces, train_ends
 from henasy.heads.moment_ends_videos import narrated_videos
 from henasy.video.plan import ClipPlan
 
@@ -61,13 +61,15 @@ def _train(
     videos = [video for of_archive in found.values() for video in of_archive]
     training = EndsTraining(seed=seed)
     network = train_ends(config, videos, training, click.echo)
+    learnt = [videos[row] for row in plan_pieces(videos, training).rows]
     facts = {
         SPACE: encoder.space_id,
         "trained on": [
             f"{len(of_archive)} videos of {archive.name}, narrations sha256 {file_digest(archive / 'narrations.csv')}"
             for archive, of_archive in found.items()
         ],
-        "num_actions": sum(len(video.spans) for video in videos),
+        "num_actions": sum(len(video.spans) for video in learnt),
+        "num_videos_left_out": len(videos) - len(learnt),
         "seed": seed,
     }
     click.echo(f"wrote {save_ends_head(checkpoint, config, network.state_dict(), facts)}")

@@ -6,6 +6,7 @@ N clips of a video, T frames, K patches per frame.
 import csv
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,17 @@ from henasy.video.clips import ClipBatch, read_clips
 from henasy.video.plan import ClipPlan
 from henasy.video.probe import probe
 
+_FILE = "narrations.csv"
 _COLUMNS = ("video_uid", "clip_start", "clip_end")
+_TOLERANCE_S = 0.5
+"""So much later than its video a span may end: times are rounded, and containers tell lengths of their own."""
+
+
+class _Narrated(NamedTuple):
+    start_s: float
+    end_s: float
+    line: int
+    """Of the file"""
 
 
 def narrated_videos(
@@ -40,16 +51,20 @@ def narrated_videos(
 
     Raises:
         NotFoundError: there are no narrations.
-        AnnotationError: a column is missing, a time is no number, or a span ends before it starts.
+        AnnotationError: a column is missing, a time is no number, or a span ends before it starts or after its video.
         VideoError: a video, or a clip of it, cannot be read.
     """
-    spans = narrated_spans(archive)
+    narrated = dict(list(_narrated(archive).items())[:most])
+    durations_s = {uid: probe(video_path(archive, uid)).duration_s for uid in narrated}
+    # Encoding takes minutes; what is wrong with the file shows before.
+    for uid, rows in narrated.items():
+        _require_inside(archive / _FILE, video_path(archive, uid), rows, durations_s[uid])
     videos = []
-    for uid in list(spans)[:most]:
+    for uid, rows in narrated.items():
         path = video_path(archive, uid)
-        starts_s, assignment = _clips(encoder, path, plan)
-        videos.append(NarratedVideo(starts_s, assignment, spans[uid]))
-        report(f"{path}: {len(starts_s)} clips, {len(spans[uid])} actions")
+        starts_s, assignment = _clips(encoder, path, durations_s[uid], plan)
+        videos.append(NarratedVideo(starts_s, assignment, _spans(rows)))
+        report(f"{path}: {len(starts_s)} clips, {len(rows)} actions")
     return videos
 
 
@@ -59,10 +74,14 @@ def narrated_spans(archive: Path) -> dict[str, NDArray[np.float64]]:
     Raises:
         NotFoundError, AnnotationError: as for `narrated_videos`.
     """
-    path = archive / "narrations.csv"
+    return {uid: _spans(rows) for uid, rows in _narrated(archive).items()}
+
+
+def _narrated(archive: Path) -> dict[str, list[_Narrated]]:
+    path = archive / _FILE
     if not path.is_file():
         raise NotFoundError(f"{path}: no narrations here; an archive has them beside its videos/")
-    found: dict[str, list[tuple[float, float]]] = {}
+    found: dict[str, list[_Narrated]] = {}
     with path.open(newline="", encoding="utf-8") as stream:
         reader = csv.DictReader(stream, delimiter="\t")
         missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
@@ -71,8 +90,23 @@ def narrated_spans(archive: Path) -> dict[str, NDArray[np.float64]]:
                 f"{path}: lacks {', '.join(missing)}; needed are {', '.join(_COLUMNS)}, tab-separated"
             )
         for row in reader:
-            found.setdefault(row["video_uid"], []).append(_span(row, f"{path}, line {reader.line_num}"))
-    return {uid: np.array(spans, np.float64) for uid, spans in found.items()}
+            span = _span(row, f"{path}, line {reader.line_num}")
+            found.setdefault(row["video_uid"], []).append(_Narrated(*span, reader.line_num))
+    return found
+
+
+def _spans(rows: list[_Narrated]) -> NDArray[np.float64]:
+    """(M, 2)"""
+    return np.array([(row.start_s, row.end_s) for row in rows], np.float64)
+
+
+def _require_inside(path: Path, video: Path, rows: list[_Narrated], duration_s: float) -> None:
+    """Passes when no span ends after its video."""
+    for row in rows:
+        if row.end_s > duration_s + _TOLERANCE_S:
+            raise AnnotationError(
+                f"{path}, line {row.line}: spans {row.start_s:g} to {row.end_s:g} s; {video} ends at {duration_s:g} s"
+            )
 
 
 def _span(row: dict[str, str], place: str) -> tuple[float, float]:
@@ -85,9 +119,11 @@ def _span(row: dict[str, str], place: str) -> tuple[float, float]:
     return start_s, end_s
 
 
-def _clips(encoder: Encoder, path: Path, plan: ClipPlan) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+def _clips(
+    encoder: Encoder, path: Path, duration_s: float, plan: ClipPlan
+) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
     """(N,) starts of the clips on the raster, and their assignments (N, T, K)."""
-    spans = plan.spans(probe(path).duration_s)
+    spans = plan.spans(duration_s)
     # The last clip may be off the raster or shorter, and would teach something else.
     spans = spans[_is_regular(spans, plan)]
     if not len(spans):

@@ -1,5 +1,6 @@
 """`henasy-train moments`: a head is trained, written beside the weights, and used; what is no lesson is refused."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -45,6 +46,7 @@ def test_a_head_is_written_beside_the_weights(checkpoint: Path, archive: Path) -
     result = train(checkpoint, archive, "--videos", 1)
     assert result.exit_code == 0, result.output
     assert f"wrote {checkpoint / MOMENT_ENDS}" in result.output
+    assert json.loads((checkpoint / MOMENT_ENDS / "head.json").read_text())["facts"]["num_videos_left_out"] == 0
     encoder = load_encoder(checkpoint)
     head = read_ends_head(checkpoint, encoder, ClipPlan(num_frames=encoder.num_frames))
     assert head is not None
@@ -67,6 +69,19 @@ def test_what_cannot_be_trained_on_is_refused(checkpoint: Path, archive: Path, t
     assert result.exit_code == 1
     assert "gone.mp4" in result.output
     assert "clip_s must be in" in train(checkpoint, archive, "--clip-s", 0).output
+
+
+def test_a_span_after_its_video_is_refused_before_anything_is_encoded(
+    checkpoint: Path, archive: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "videos").symlink_to(archive / "videos")
+    uid = next(iter(narrated_spans(archive)))
+    (tmp_path / "narrations.csv").write_text(HEADER + f"{uid}\t1.0\t12.8\n{uid}\t5000\t6000\n")
+    result = train(checkpoint, tmp_path)
+    assert result.exit_code == 1
+    assert f"{tmp_path / 'narrations.csv'}, line 3: spans 5000 to 6000 s" in result.output
+    assert f"{uid}.mp4 ends at 12.375 s" in result.output
+    assert "clips," not in result.output
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from henasy.checkpoint.encoder import Encoder, load_encoder
 from henasy.checkpoint.folder import MOMENT_ENDS, read_checkpoint, save_checkpoint
 from henasy.checkpoint.locate import locate_checkpoint
-from henasy.errors import CheckpointError, ConfigError, InputError
+from henasy.errors import CheckpointError, ConfigError, InputError, TrainingError
 from henasy.heads.moment_ends import REACH, EndsConfig, EndsHead, assignment_features
 from henasy.heads.moment_ends_file import SPACE, read_ends_head, save_ends_head
 from henasy.heads.moment_ends_training import (
@@ -21,6 +21,7 @@ from henasy.heads.moment_ends_training import (
     EndsTraining,
     NarratedVideo,
     end_targets,
+    plan_pieces,
     train_ends,
 )
 from henasy.video.plan import ClipPlan
@@ -159,6 +160,51 @@ def test_training_refuses_what_it_cannot_learn_from() -> None:
         train_ends(CONFIG, [video._replace(assignment=video.assignment[..., :11])])
     with pytest.raises(ConfigError, match="num_rounds is 0, must be at least 1"):
         EndsTraining(num_rounds=0)
+
+
+@pytest.mark.parametrize(
+    ("num_clips", "rows", "length"),
+    [
+        ([120, 1, 64, 63], [0, 2], 64),
+        ([40, 1, 9, 6], [0, 2], 9),
+        ([7], [0], 7),
+    ],
+)
+def test_short_videos_do_not_shorten_the_pieces_of_the_others(
+    num_clips: list[int], rows: list[int], length: int
+) -> None:
+    videos = [NarratedVideo(np.arange(num), random_assignment(num), np.zeros((0, 2))) for num in num_clips]
+    assert plan_pieces(videos, EndsTraining()) == (rows, length)
+
+
+def test_a_video_of_one_clip_changes_nothing_of_what_is_learnt() -> None:
+    training, said = EndsTraining(num_rounds=2, batch_size=4, piece_clips=30), list[str]()
+    short = waving_video(1)
+    short = NarratedVideo(short.starts_s[:1], short.assignment[:1], np.array([[0.7, 1.2]]))
+    alone = train_ends(CONFIG, [waving_video(0)], training)
+    both = train_ends(CONFIG, [waving_video(0), short], training, said.append)
+    assert said[0] == "1 of 2 videos have fewer than 30 clips: left out"
+    for name, value in alone.state_dict().items():
+        torch.testing.assert_close(both.state_dict()[name], value, rtol=0, atol=0)
+
+
+def test_training_refuses_too_few_clips_and_ends() -> None:
+    video = waving_video(0)
+    one = NarratedVideo(video.starts_s[:1], video.assignment[:1], np.array([[0.7, 1.2]]))
+    with pytest.raises(InputError, match="longest of 2 has 1 clips, needed are 7"):
+        train_ends(CONFIG, [one, one])
+    with pytest.raises(InputError, match="4 starts and ends lie in the clips of 1, needed are 5"):
+        # The cells of 120 clips of 2 s, one a second, begin at 0.5 s and end at 120.5 s.
+        train_ends(CONFIG, [video._replace(spans=np.array([[0.0, 4.0], [9.0, 12.0], [118.0, 121.0]]))])
+
+
+def test_training_that_diverges_is_refused() -> None:
+    with pytest.raises(TrainingError, match=r"the loss of step .* is (nan|inf), must be finite|weights are not finite"):
+        train_ends(CONFIG, [waving_video(0)], EndsTraining(num_rounds=4, piece_clips=30, learning_rate=1e30))
+    broken = waving_video(0)
+    broken.spans[0, 0] = np.nan
+    with pytest.raises(TrainingError, match="the loss of step 1 of"):
+        train_ends(CONFIG, [broken], EndsTraining(num_rounds=4, piece_clips=120))
 
 
 @pytest.mark.parametrize(
