@@ -1,8 +1,9 @@
 """Where actions start and end, read from the patch assignments of neighbouring clips, whatever the action is.
 
-A clip of a few frames says how its entities lie and move; five neighbours say whether that begins or ends. The network
-is small enough to be asked with numpy while a query waits. It belongs to one checkpoint, for entities mean something
-else in another; `moment_ends_file.py` keeps it there. Without it, moments end where their scores say. numpy alone.
+A clip of a few frames says how its entities lie and move; with its neighbours, seven clips in all, it says whether that
+begins or ends. The network is small enough to be asked with numpy while a query waits. It belongs to one checkpoint, for
+entities mean something else in another; `moment_ends_file.py` keeps it there. Without it, moments end where their scores
+say. numpy alone.
 
 N clips side by side, T frames, K patches per frame, E entities, C cells of a clip, H hidden width.
 """

@@ -10,7 +10,7 @@ M moments of one video, C cells of time.
 import numpy as np
 from numpy.typing import NDArray
 
-from henasy.heads.moment_ends import EndScores
+from henasy.heads.moment_ends import CELLS, EndScores
 
 Floats = NDArray[np.float64]
 
@@ -24,10 +24,11 @@ _GAP_LOG_ODDS = -1.0
 """What end and start of a gap add up to at least, and neither is less than `_LEAST_LOG_ODDS`. All five were chosen on
 development archives (docs/benchmarks.md)."""
 _LEAST_LOG_ODDS = -2.0
+_ROUNDING_S = 1e-6
 
 
 def refine_ends(spans: Floats, peaks_s: Floats, scores: EndScores) -> Floats:
-    """(M, 2) the same moments, cut at gaps and with nearer ends; where no cell is near, an end stays.
+    """(M, 2) the same moments, cut at gaps and with nearer ends; an end that lies in no cell stays.
 
     Moments that were disjoint stay so: none reaches past another's middle, and of two that would then overlap the
     better one keeps its end. Each keeps its own middle, or, where it is cut, that of the piece that is left.
@@ -54,6 +55,22 @@ def refine_ends(spans: Floats, peaks_s: Floats, scores: EndScores) -> Floats:
         end_s = min([end_s, *refined[:row][later[:row], 0].tolist()])
         refined[row] = start_s, end_s
     return refined
+
+
+def put_back(refined: Floats, spans: Floats, is_back: NDArray[np.bool_]) -> Floats:
+    """(M, 2) refined moments of which some have their first ends again; the others make room, and all stay disjoint.
+
+    Args:
+        refined: (M, 2) start and end in seconds, from `refine_ends`.
+        spans: (M, 2) the same moments before.
+        is_back: (M,) which ones go back.
+    """
+    found = np.where(is_back[:, None], spans, refined)
+    for start_s, end_s in spans[is_back].tolist():
+        is_earlier, is_later = spans[:, 1] <= start_s, spans[:, 0] >= end_s
+        found[is_earlier, 1] = np.minimum(found[is_earlier, 1], start_s)
+        found[is_later, 0] = np.maximum(found[is_later, 0], end_s)
+    return found
 
 
 def near_moments(centres_s: Floats, spans: Floats, reach_s: float) -> NDArray[np.bool_]:
@@ -105,8 +122,11 @@ def _likeliest(
     end_s: float, times_s: Floats, log_odds: NDArray[np.float32], limits_s: tuple[float, float], stride_s: float
 ) -> float:
     """The time near an end at which its log odds and the distance speak for it together."""
-    is_near = np.abs(times_s - end_s) <= WINDOW_STRIDES * stride_s
-    is_open = is_near & (times_s >= limits_s[0]) & (times_s <= limits_s[1])
+    away_s = np.abs(times_s - end_s)
+    # At the border of a video, of a gap in the index or of a filter all cells lie inwards, and would draw every end.
+    if away_s.min(initial=np.inf) > stride_s / CELLS / 2 + _ROUNDING_S:
+        return end_s
+    is_open = (away_s <= WINDOW_STRIDES * stride_s) & (times_s >= limits_s[0]) & (times_s <= limits_s[1])
     if not is_open.any():
         return end_s
     times_s = times_s[is_open]

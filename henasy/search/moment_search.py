@@ -19,7 +19,7 @@ from henasy.heads.moment_ends import REACH, EndsHead
 from henasy.index.nearest import cosines
 from henasy.index.reader import Index
 from henasy.index.select import Selection
-from henasy.search.moment_ends import WINDOW_STRIDES, near_moments, refine_ends
+from henasy.search.moment_ends import WINDOW_STRIDES, near_moments, put_back, refine_ends
 from henasy.search.moments import (
     MomentRule,
     Moments,
@@ -282,16 +282,21 @@ class MomentSearch:
         return clip_evidence(scores, np.concatenate(blocks))
 
     def _refined(self, picked: list[FoundMoment], wanted: MomentsWanted) -> list[FoundMoment]:
-        """The same moments with nearer ends; which they are, their scores and their order stay."""
+        """The same moments with nearer ends; which they are, their scores and their order stay.
+
+        A moment that would leave the time asked for keeps its ends.
+        """
         if self._ends is None:
             return picked
         refined = list(picked)
         for video_row in dict.fromkeys(moment.video_row for moment in picked):
             places = [place for place, moment in enumerate(picked) if moment.video_row == video_row]
-            nearer = self._nearer([picked[place] for place in places], self._video(video_row), self._ends)
-            for place, (start_s, end_s) in zip(places, nearer.tolist(), strict=True):
-                if wanted.is_met(start_s, end_s):
-                    refined[place] = self._with_ends(picked[place], start_s, end_s)
+            moments = [picked[place] for place in places]
+            spans = np.array([(moment.start_s, moment.end_s) for moment in moments], np.float64)
+            nearer = self._nearer(moments, self._video(video_row), self._ends)
+            is_out = np.array([not wanted.is_met(*span) for span in nearer.tolist()])
+            for place, span in zip(places, put_back(nearer, spans, is_out).tolist(), strict=True):
+                refined[place] = self._with_ends(picked[place], *span)
         return refined
 
     def _nearer(self, moments: list[FoundMoment], video: _Video, ends: EndsHead) -> NDArray[np.float64]:

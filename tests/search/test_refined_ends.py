@@ -15,7 +15,7 @@ from henasy.index.select import Filters
 from henasy.index.staging import StagedUnit
 from henasy.index.writer import IndexWriter
 from henasy.search.engine import Engine
-from henasy.search.moment_ends import WINDOW_STRIDES, near_moments, refine_ends
+from henasy.search.moment_ends import WINDOW_STRIDES, near_moments, put_back, refine_ends
 from henasy.search.moments import MomentRule, clip_evidence, find_moments
 from henasy.search.request import SearchRequest, Target
 
@@ -65,6 +65,32 @@ def test_the_better_of_two_neighbours_keeps_its_end() -> None:
     np.testing.assert_allclose(refined(np.array([one, other]), scores)[:, ::-1].ravel()[[0, 3]], 16.375, atol=0.01)
     better = refined(np.array([other, one]), scores)
     np.testing.assert_allclose([better[0, 0], better[1, 1]], 15.875, atol=0.01)
+
+
+def test_an_end_beyond_the_cells_stays_where_it_is() -> None:
+    # One clip of 2 s has cells from 0.5 to 1.5 s.
+    one = peaks([0.625], [1.375], until_s=1.5)
+    one = EndScores(*(column[2:] for column in one[:3]), stride_s=1.0)
+    np.testing.assert_array_equal(refined(np.array([[0.0, 2.0]]), one), [[0.0, 2.0]])
+    # The clips from 10 to 20 s are missing.
+    scores = peaks([8.625, 20.625], [9.375, 21.375])
+    is_there = (scores.times_s < 9.5) | (scores.times_s > 20.5)
+    scores = EndScores(*(column[is_there] for column in scores[:3]), stride_s=1.0)
+    spans = np.array([[3.0, 10.0], [20.0, 30.0], [9.6, 20.4]])
+    for span in spans:
+        found = refined(span[None], scores)
+        is_outside = (span > 9.5) & (span < 20.5)
+        np.testing.assert_array_equal(found[0, is_outside], span[is_outside])
+    np.testing.assert_allclose(refined(np.array([[8.5, 20.2]]), scores), [[8.625, 20.2]], atol=0.01)
+
+
+def test_moments_make_room_for_one_that_goes_back() -> None:
+    spans = np.array([[10.0, 16.0], [16.0, 20.0], [21.0, 30.0]])
+    nearer = np.array([[9.5, 17.2], [17.2, 19.5], [19.8, 29.0]])
+    found = put_back(nearer, spans, np.array([False, True, False]))
+    np.testing.assert_array_equal(found, [[9.5, 16.0], [16.0, 20.0], [20.0, 29.0]])
+    np.testing.assert_array_equal(put_back(nearer, spans, np.zeros(3, np.bool_)), nearer)
+    np.testing.assert_array_equal(put_back(nearer, spans, np.ones(3, np.bool_)), spans)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -170,6 +196,32 @@ def test_a_moment_that_would_leave_the_time_asked_for_keeps_its_ends(tmp_path: P
             assert hit.span.end_s > start_s
             assert hit.span.end_s > hit.span.start_s
     shutil.rmtree(tmp_path / "index")
+
+
+class RandomEnds(EndsHead):
+    """Says anything of any cell."""
+
+    def scores(
+        self, starts_s: NDArray[np.float64], ends_s: NDArray[np.float64], assignment: NDArray[np.uint8]
+    ) -> EndScores:
+        """Of the right cells."""
+        found = super().scores(starts_s, ends_s, assignment)
+        rng = np.random.default_rng(int(1000 * starts_s[0]) + len(starts_s))
+        noise = 3 * rng.standard_normal((2, len(found.times_s))).astype(np.float32)
+        return found._replace(starts=noise[0], ends=noise[1])
+
+
+def test_moments_under_a_filter_by_time_stay_apart(tmp_path: Path) -> None:
+    index, plain = planted_index(tmp_path), corner_head()
+    head = RandomEnds(plain.config, plain._weights)
+    engine = Engine(index, WordEncoder(), ends=head)  # type: ignore[arg-type]
+    for edge_s in np.arange(2.25, 118, 1.25).tolist():
+        for filters in (Filters(start_s=edge_s), Filters(end_s=edge_s)):
+            request = SearchRequest(queries=(QUERY,), target=Target.MOMENTS, top_k=20, filters=filters)
+            spans = np.array([hit.span for hit in engine.search(request).results[0].hits])
+            spans = spans[np.argsort(spans[:, 0])]
+            assert (spans[1:, 0] >= spans[:-1, 1] - 1e-9).all(), filters
+            assert (spans[:, 1] > spans[:, 0]).all()
 
 
 def test_a_search_gives_the_ends_that_whole_videos_give(tmp_path: Path) -> None:
