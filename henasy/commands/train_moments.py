@@ -8,7 +8,7 @@ from henasy.checkpoint.encoder import load_encoder
 from henasy.errors import HenasyError, UnsupportedError
 from henasy.evaluation.report import file_digest
 from henasy.heads.moment_ends import EndsConfig
-from henasy.heads.moment_ends_file import SPACE, save_ends_head
+from henasy.heads.moment_ends_file import SPACE, require_place, save_ends_head
 from henasy.heads.moment_ends_training import EndsTraining, plan_pieces, train_ends
 from henasy.heads.moment_ends_videos import narrated_videos
 from henasy.video.plan import ClipPlan
@@ -23,7 +23,7 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 @click.option("--clip-s", default=ClipPlan.clip_s, show_default=True, help="Length of the index's clips.")
 @click.option("--stride-s", default=ClipPlan.stride_s, show_default=True, help="From one clip's start to the next.")
 @click.option("--device", default="cpu", show_default=True, help="Where clips are encoded: cpu, cuda, cuda:1.")
-@click.option("--seed", default=0, show_default=True, help="Of the training.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of the training.")
 def moments(
     checkpoint: Path,
     archives: tuple[Path, ...],
@@ -46,6 +46,8 @@ def moments(
 def _train(
     checkpoint: Path, archives: tuple[Path, ...], most: int | None, plan: ClipPlan, device: str, seed: int
 ) -> None:
+    # Encoding takes minutes, and what it is for must be kept.
+    require_place(checkpoint)
     encoder = load_encoder(checkpoint, device=device)
     if not encoder.num_entities:
         raise UnsupportedError(f"{checkpoint}: a checkpoint of kind {encoder.kind} has no entities to read ends from")

@@ -1,9 +1,9 @@
 """Where actions start and end, read from the patch assignments of neighbouring clips, whatever the action is.
 
-A clip of a few frames says how its entities lie and move; with its neighbours, seven clips in all, it says whether that
-begins or ends. The network is small enough to be asked with numpy while a query waits. It belongs to one checkpoint, for
-entities mean something else in another; `moment_ends_file.py` keeps it there. Without it, moments end where their scores
-say. numpy alone.
+A clip of a few frames says how its entities lie and move; three neighbours on each side say whether that begins or
+ends. The network is small enough to be asked with numpy while a query waits. It belongs to one checkpoint, for entities
+mean something else in another; `moment_ends_file.py` keeps it there. Without it, moments end where their scores say.
+numpy alone.
 
 N clips side by side, T frames, K patches per frame, E entities, C cells of a clip, H hidden width.
 """
@@ -97,8 +97,16 @@ class EndScores(NamedTuple):
 class EndsHead:
     """A trained head."""
 
-    def __init__(self, config: EndsConfig, weights: dict[str, Floats]) -> None:
+    def __init__(self, config: EndsConfig, weights: dict[str, Floats], digest: str | None = None) -> None:
+        """Keeps what it is given.
+
+        Args:
+            config: sizes.
+            weights: by name, of `EndsConfig.shapes`.
+            digest: the first 16 hexadecimal digits of the sha256 of the file they come from, for reports.
+        """
         self.config = config
+        self.digest = digest
         self._weights = weights
 
     def scores(

@@ -84,6 +84,22 @@ def test_a_span_after_its_video_is_refused_before_anything_is_encoded(
     assert "clips," not in result.output
 
 
+def test_a_place_and_a_seed_are_checked_before_anything_is_encoded(
+    checkpoint: Path, archive: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "checkpoint"
+    shutil.copytree(checkpoint, copy, ignore=shutil.ignore_patterns(MOMENT_ENDS))
+    (copy / MOMENT_ENDS).mkdir()
+    (copy / MOMENT_ENDS / "notes.txt").write_text("mine")
+    result = train(copy, archive)
+    assert result.exit_code == 1
+    assert "holds something else (notes.txt), not a head" in result.output
+    assert "clips," not in result.output
+    result = train(copy, archive, "--seed", -1)
+    assert result.exit_code == 2
+    assert "Invalid value for '--seed': -1 is not in the range" in result.output
+
+
 @pytest.mark.parametrize(
     ("text", "error", "said"),
     [

@@ -1,6 +1,8 @@
 """The head for the ends of moments: its numbers against torch and plain loops, what it learns, how it is kept."""
 
+import hashlib
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +17,7 @@ from henasy.checkpoint.folder import MOMENT_ENDS, read_checkpoint, save_checkpoi
 from henasy.checkpoint.locate import locate_checkpoint
 from henasy.errors import CheckpointError, ConfigError, InputError, TrainingError
 from henasy.heads.moment_ends import REACH, EndsConfig, EndsHead, assignment_features
-from henasy.heads.moment_ends_file import SPACE, read_ends_head, save_ends_head
+from henasy.heads.moment_ends_file import SPACE, read_ends_head, require_place, save_ends_head
 from henasy.heads.moment_ends_training import (
     EndsNetwork,
     EndsTraining,
@@ -250,6 +252,8 @@ def test_a_head_lies_in_the_folder_of_its_checkpoint(tiny: tuple[Path, Encoder])
     head = read_ends_head(folder, encoder, ClipPlan())
     assert head is not None
     assert head.config == config
+    weights = (folder / MOMENT_ENDS / "head.safetensors").read_bytes()
+    assert head.digest == hashlib.sha256(weights).hexdigest()[:16]
     assert load_encoder(folder).space_id == encoder.space_id
     assert read_ends_head(folder, encoder, ClipPlan(stride_s=0.5)) is None
     # Other weights in the folder leave no head behind that was trained on these.
@@ -279,3 +283,36 @@ def test_a_head_that_does_not_fit_is_refused(tiny: tuple[Path, Encoder]) -> None
     with pytest.raises(CheckpointError, match="of kind 'moment_ends-0', must be 'moment_ends-1'"):
         read_ends_head(folder, encoder, ClipPlan())
     shutil.rmtree(folder / MOMENT_ENDS)
+
+
+def test_a_damaged_head_is_refused_with_what_to_do(tiny: tuple[Path, Encoder]) -> None:
+    folder, encoder = tiny
+    save_random(folder, encoder)
+    weights, settings = (folder / MOMENT_ENDS / name for name in ("head.safetensors", "head.json"))
+    whole = weights.read_bytes()
+    remedy = "train it again with `henasy-train moments`, or remove the folder"
+    weights.write_bytes(whole[:100])
+    with pytest.raises(CheckpointError, match=f"weights cannot be read: .*; {remedy}"):
+        read_ends_head(folder, encoder, ClipPlan())
+    weights.write_bytes(whole)
+    settings.unlink()
+    with pytest.raises(CheckpointError, match=rf"has head\.safetensors and no head\.json; {remedy}"):
+        read_ends_head(folder, encoder, ClipPlan())
+    weights.unlink()
+    assert read_ends_head(folder, encoder, ClipPlan()) is None
+    shutil.rmtree(folder / MOMENT_ENDS)
+
+
+def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    require_place(tmp_path)
+    (tmp_path / MOMENT_ENDS).write_text("mine")
+    with pytest.raises(CheckpointError, match="moment_ends is no folder"):
+        require_place(tmp_path)
+    (tmp_path / MOMENT_ENDS).unlink()
+    (tmp_path / MOMENT_ENDS).mkdir()
+    (tmp_path / MOMENT_ENDS / "head.json").write_text("{}")
+    require_place(tmp_path)
+    # Root may write anywhere, so that the answer of the system is given here.
+    monkeypatch.setattr(os, "access", lambda place, mode: Path(place) != tmp_path)
+    with pytest.raises(CheckpointError, match="may not be written"):
+        require_place(tmp_path)
