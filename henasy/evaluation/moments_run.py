@@ -137,6 +137,7 @@ def run(options: MomentsOptions) -> MomentsResult:
         "archive": f"{archive.name}, narrations sha256 {file_digest(archive / 'narrations.csv')}",
         "tuned on": f"{train_archive.name}, narrations sha256 {file_digest(train_archive / 'narrations.csv')}",
         **facts,
+        "ends head": "none" if ends is None else f"sha256 {ends.digest}",
     }
     details = partial(moments_details, test.queries, {row.name: row.found for row in rows}, OURS)
     draw = partial(_draw, encoder, archive)

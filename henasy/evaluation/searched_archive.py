@@ -72,6 +72,7 @@ class IndexArchive:
             "space": index.space_id,
             "plan": f"{settings.plan.clip_s:g} s every {settings.plan.stride_s:g} s, {settings.num_frames} frames",
             "target": str(target),
+            "ends head": "none" if ends is None else f"sha256 {ends.digest}",
         }
 
     @property

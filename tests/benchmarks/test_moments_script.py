@@ -1,7 +1,9 @@
 """The benchmark of moments from videos to tables, on a minute of rendered scenes with random weights."""
 
+import hashlib
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,12 @@ from henasy.checkpoint.encoder import load_encoder
 from henasy.evaluation.dense import PlanRule
 from henasy.evaluation.index_folder import index_settings, write_index
 from henasy.evaluation.moment_scores import found_in_own_video
-from henasy.evaluation.moments_run import found_by_henasy, load_moments
+from henasy.evaluation.moments_run import MomentsOptions, found_by_henasy, load_moments, run
 from henasy.evaluation.report import RENDERED_HEADING
+from henasy.evaluation.searched_archive import IndexArchive
+from henasy.heads.moment_ends import EndsConfig
+from henasy.heads.moment_ends_file import SPACE, save_ends_head
+from henasy.heads.moment_ends_training import EndsNetwork
 from henasy.index.reader import Index
 from henasy.index.select import Filters
 from henasy.scenes.archive import ArchiveConfig, write_archive
@@ -83,6 +89,7 @@ def test_all_finders_are_measured_and_the_ceiling_is_highest(
     assert list(written["finders"]) == FINDERS
     assert written["facts"]["space"] == load_encoder(random_checkpoint).space_id
     assert "random" in written["facts"]["warning"]
+    assert written["facts"]["ends head"] == "none"
     for name, row in written["finders"].items():
         own = row["own video"]
         assert 0 <= own["r1@0.7"] <= own["r1@0.5"] <= own["r1@0.3"] <= own["r5@0.3"] <= 1
@@ -123,6 +130,32 @@ def test_an_index_of_the_archive_gives_the_same_numbers(
     frames = run_script("moments.py", *options, "--index", tmp_path / "index", "--frames", 8)
     assert frames.exit_code == 1
     assert "--frames: is 8, the index has 4 frames" in frames.output
+
+
+def test_results_name_the_head_that_made_their_ends(
+    archives: tuple[Path, Path], random_checkpoint: Path, tmp_path: Path
+) -> None:
+    test, train = archives
+    model = tmp_path / "with_head"
+    shutil.copytree(random_checkpoint, model)
+    encoder = load_encoder(model)
+    config = EndsConfig(
+        num_frames=encoder.num_frames,
+        grid=encoder.grid,
+        num_entities=encoder.num_entities,
+        clip_s=2.0,
+        stride_s=1.0,
+        hidden=8,
+    )
+    folder = save_ends_head(model, config, EndsNetwork(config).state_dict(), {SPACE: encoder.space_id})
+    expected = "sha256 " + hashlib.sha256((folder / "head.safetensors").read_bytes()).hexdigest()[:16]
+    result = run(MomentsOptions(model=str(model), archive=test, train_archive=train))
+    assert result.facts["ends head"] == expected
+    settings = index_settings(encoder, str(model), ClipPlan(num_frames=encoder.num_frames))
+    write_index(tmp_path / "index", find_videos([train / "videos"]).videos, encoder, settings)
+    for name, head in ((model, expected), (random_checkpoint, "none")):
+        searched = IndexArchive(tmp_path / "index", model=str(name), device="cpu", target=Target.MOMENTS)
+        assert searched.facts["ends head"] == head
 
 
 def test_the_measured_finder_answers_what_a_search_answers(
