@@ -23,6 +23,7 @@ from typing import NamedTuple
 import click
 import grpc
 import numpy as np
+import torch
 from henasy_api.v1 import search_pb2, search_pb2_grpc
 from numpy.typing import NDArray
 from rich.console import Console
@@ -31,6 +32,8 @@ from rich.table import Table
 from henasy.checkpoint.encoder import Encoder, load_encoder
 from henasy.checkpoint.folder import save_checkpoint
 from henasy.checkpoint.random_weights import random_checkpoint
+from henasy.heads.moment_ends import EndsConfig
+from henasy.heads.moment_ends_file import save_ends_head
 from henasy.index import ClipRows, Index, IndexSettings, IndexWriter, StagedUnit, VideoRecord
 from henasy.index.layout import MAX_UNIT_CLIPS
 from henasy.video import ClipPlan
@@ -110,9 +113,22 @@ def encoder_of(index: Path) -> Encoder:
 
 
 def random_encoder(folder: Path, kind: str) -> Encoder:
-    """A random model of henasy-tiny's size, kept in the folder `model`."""
+    """A random model of henasy-tiny's size, kept in the folder `model`; one with entities has a head for ends too."""
     save_checkpoint(folder / "model", random_checkpoint("tiny", kind, seed=0))
-    return load_encoder(folder / "model")
+    encoder = load_encoder(folder / "model")
+    if encoder.num_entities:
+        plan = ClipPlan(num_frames=encoder.num_frames)
+        config = EndsConfig(
+            num_frames=plan.num_frames,
+            grid=encoder.grid,
+            num_entities=encoder.num_entities,
+            clip_s=plan.clip_s,
+            stride_s=plan.stride_s,
+        )
+        generator = torch.Generator().manual_seed(0)
+        weights = {name: torch.rand(shape, generator=generator) - 0.5 for name, shape in config.shapes().items()}
+        save_ends_head(folder / "model", config, weights, {"space_id": encoder.space_id, "trained on": []})
+    return encoder
 
 
 def random_index(folder: Path, encoder: Encoder, num_clips: int) -> Path:
