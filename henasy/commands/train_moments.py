@@ -10,7 +10,7 @@ from henasy.evaluation.report import file_digest
 from henasy.heads.moment_ends import EndsConfig
 from henasy.heads.moment_ends_file import SPACE, require_place, save_ends_head
 from henasy.heads.moment_ends_training import EndsTraining, plan_pieces, train_ends
-from henasy.heads.moment_ends_videos import narrated_videos
+from henasy.heads.moment_ends_videos import narrated_videos, require_narrations
 from henasy.video.plan import ClipPlan
 
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
@@ -46,8 +46,10 @@ def moments(
 def _train(
     checkpoint: Path, archives: tuple[Path, ...], most: int | None, plan: ClipPlan, device: str, seed: int
 ) -> None:
-    # Encoding takes minutes, and what it is for must be kept.
+    # Encoding takes minutes; what would waste them shows before.
     require_place(checkpoint)
+    for archive in archives:
+        require_narrations(archive, most)
     encoder = load_encoder(checkpoint, device=device)
     if not encoder.num_entities:
         raise UnsupportedError(f"{checkpoint}: a checkpoint of kind {encoder.kind} has no entities to read ends from")

@@ -54,18 +54,35 @@ def narrated_videos(
         AnnotationError: a column is missing, a time is no number, or a span ends before it starts or after its video.
         VideoError: a video, or a clip of it, cannot be read.
     """
-    narrated = dict(list(_narrated(archive).items())[:most])
-    durations_s = {uid: probe(video_path(archive, uid)).duration_s for uid in narrated}
-    # Encoding takes minutes; what is wrong with the file shows before.
-    for uid, rows in narrated.items():
-        _require_inside(archive / _FILE, video_path(archive, uid), rows, durations_s[uid])
+    require_narrations(archive, most)
     videos = []
-    for uid, rows in narrated.items():
+    for uid, rows in list(_narrated(archive).items())[:most]:
         path = video_path(archive, uid)
-        starts_s, assignment = _clips(encoder, path, durations_s[uid], plan)
+        starts_s, assignment = _clips(encoder, path, plan)
         videos.append(NarratedVideo(starts_s, assignment, _spans(rows)))
         report(f"{path}: {len(starts_s)} clips, {len(rows)} actions")
     return videos
+
+
+def require_narrations(archive: Path, most: int | None = None) -> None:
+    """Passes when the actions of an archive lie in its videos; they are not decoded for that.
+
+    Args:
+        archive: folder with `narrations.csv` and `videos/<video_uid>.mp4`.
+        most: looks at no more videos, in the order in which they are narrated.
+
+    Raises:
+        NotFoundError, AnnotationError, VideoError: as for `narrated_videos`.
+    """
+    for uid, rows in list(_narrated(archive).items())[:most]:
+        video = video_path(archive, uid)
+        duration_s = probe(video).duration_s
+        for row in rows:
+            if row.end_s > duration_s + _TOLERANCE_S:
+                raise AnnotationError(
+                    f"{archive / _FILE}, line {row.line}: spans {row.start_s:g} to {row.end_s:g} s; "
+                    f"{video} ends at {duration_s:g} s"
+                )
 
 
 def narrated_spans(archive: Path) -> dict[str, NDArray[np.float64]]:
@@ -100,15 +117,6 @@ def _spans(rows: list[_Narrated]) -> NDArray[np.float64]:
     return np.array([(row.start_s, row.end_s) for row in rows], np.float64)
 
 
-def _require_inside(path: Path, video: Path, rows: list[_Narrated], duration_s: float) -> None:
-    """Passes when no span ends after its video."""
-    for row in rows:
-        if row.end_s > duration_s + _TOLERANCE_S:
-            raise AnnotationError(
-                f"{path}, line {row.line}: spans {row.start_s:g} to {row.end_s:g} s; {video} ends at {duration_s:g} s"
-            )
-
-
 def _span(row: dict[str, str], place: str) -> tuple[float, float]:
     try:
         start_s, end_s = float(row["clip_start"]), float(row["clip_end"])
@@ -119,11 +127,9 @@ def _span(row: dict[str, str], place: str) -> tuple[float, float]:
     return start_s, end_s
 
 
-def _clips(
-    encoder: Encoder, path: Path, duration_s: float, plan: ClipPlan
-) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+def _clips(encoder: Encoder, path: Path, plan: ClipPlan) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
     """(N,) starts of the clips on the raster, and their assignments (N, T, K)."""
-    spans = plan.spans(duration_s)
+    spans = plan.spans(probe(path).duration_s)
     # The last clip may be off the raster or shorter, and would teach something else.
     spans = spans[_is_regular(spans, plan)]
     if not len(spans):

@@ -77,7 +77,7 @@ def test_a_span_after_its_video_is_refused_before_anything_is_encoded(
     (tmp_path / "videos").symlink_to(archive / "videos")
     uid = next(iter(narrated_spans(archive)))
     (tmp_path / "narrations.csv").write_text(HEADER + f"{uid}\t1.0\t12.8\n{uid}\t5000\t6000\n")
-    result = train(checkpoint, tmp_path)
+    result = train(checkpoint, archive, tmp_path)
     assert result.exit_code == 1
     assert f"{tmp_path / 'narrations.csv'}, line 3: spans 5000 to 6000 s" in result.output
     assert f"{uid}.mp4 ends at 12.375 s" in result.output
