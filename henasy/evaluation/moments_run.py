@@ -43,7 +43,7 @@ from henasy.evaluation.moment_scores import (
 )
 from henasy.evaluation.moments_details import moments_details
 from henasy.evaluation.nlq import NlqScores, nlq_scores
-from henasy.evaluation.rendered_archives import long_archive
+from henasy.evaluation.rendered_archives import MOMENTS_TEST_ARCHIVE, cached_archive, long_archive
 from henasy.evaluation.rendered_spans import read_actions
 from henasy.evaluation.report import file_digest
 from henasy.evaluation.result import Illustrated
@@ -124,7 +124,7 @@ def run(options: MomentsOptions) -> MomentsResult:
         raise SpaceMismatchError(
             f"{options.index}: holds space {index.space_id}, model {options.model} makes space {encoder.space_id}"
         )
-    archive = options.archive or long_archive("test")
+    archive = options.archive or cached_archive(MOMENTS_TEST_ARCHIVE)
     train_archive = options.train_archive or long_archive("train")
     cut = ClipPlan(clip_s=plan.window_s, stride_s=plan.stride_s, num_frames=encoder.num_frames)
     ends = read_ends_head(options.model, encoder, cut)

@@ -17,6 +17,8 @@ TRAIN_ARCHIVE = replace(TEST_ARCHIVE, seed=7002, split="train")
 VALIDATION_ARCHIVE = replace(TEST_ARCHIVE, seed=3000, num_videos=15)
 """To choose settings by; henasy-tiny's training was judged on it too."""
 LONG_TEST_ARCHIVE = replace(TEST_ARCHIVE, seed=7003, num_videos=6, video_s=600.0, truth_fps=1, longest_action_s=60.0)
+MOMENTS_TEST_ARCHIVE = replace(LONG_TEST_ARCHIVE, seed=7006, num_videos=16)
+"""For what is compared by intervals over whole videos: six do not decide."""
 LONG_TRAIN_ARCHIVE = replace(LONG_TEST_ARCHIVE, seed=7004, split="train")
 """For the thresholds and heads that are fitted before the test archive is looked at."""
 
