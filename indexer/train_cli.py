@@ -22,12 +22,20 @@ EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
     add_help_option=False,
 )
 @click.option("--workers", type=click.IntRange(1), help="Train in so many processes that share each batch, on Ray.")
-@click.option("--gpus-per-worker", type=click.IntRange(0, 1), help="[1 if Ray sees GPUs]")
-@click.option("--cpus-per-worker", type=click.IntRange(1), help="[an even share of this machine; 1 in a cluster]")
+@click.option("--gpus-per-worker", type=click.IntRange(0, 1), help="GPUs of each.  [default: 1 if Ray sees any]")
+@click.option(
+    "--cpus-per-worker",
+    type=click.IntRange(1),
+    help="CPUs of each.  [default: an even share of this machine; 1 in a cluster]",
+)
 @click.option("--address", help="Join this Ray cluster instead of starting Ray here.")
-@click.option("--restarts", type=click.IntRange(0), default=10, help="Deaths of processes to recover from.")
+@click.option(
+    "--restarts", type=click.IntRange(0), default=10, show_default=True, help="Deaths of processes to recover from."
+)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
 def scaled(
+    context: click.Context,
     workers: int | None,
     gpus_per_worker: int | None,
     cpus_per_worker: int | None,
@@ -36,6 +44,10 @@ def scaled(
     command: tuple[str, ...],
 ) -> int:
     """Runs COMMAND in one process, or in many."""
+    if command in ((), ("--help",)):
+        code = run_command(command)
+        click.echo(_own_options(context), err=not command)
+        return code
     if workers is None:
         for name, value in (
             ("gpus-per-worker", gpus_per_worker),
@@ -55,9 +67,18 @@ def scaled(
         address=address,
         max_restarts=restarts,
     )
-    if not command or "--help" in command:
-        return run_command(command or ("--help",))
+    if "--help" in command:
+        return run_command(command)
     return train_on_ray(run_command, command, scale)
+
+
+def _own_options(context: click.Context) -> str:
+    """Help on what stands before COMMAND, which the commands' own help cannot know."""
+    formatter = context.make_formatter()
+    with formatter.section("\nBefore COMMAND, to train in many processes"):
+        options = [one for one in scaled.params if isinstance(one, click.Option)]
+        formatter.write_dl([record for one in options if (record := one.get_help_record(context))])
+    return formatter.getvalue().rstrip()
 
 
 def run_command(arguments: Sequence[str]) -> int:
