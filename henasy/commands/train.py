@@ -25,15 +25,14 @@ from henasy.training.recipe import (
     Team,
     TinyRecipe,
     prepare,
-    recipe_for,
     tiny_checkpoint,
     train_dual,
     train_henasy,
     with_extras,
 )
 
-_TRAIN_ARCHIVE = ArchiveConfig(seed=1000, num_videos=184, video_s=120.0, width_px=228, height_px=128, fps=8)
-_VALIDATION_ARCHIVE = replace(_TRAIN_ARCHIVE, seed=3000, num_videos=15, split="test")
+_TRAIN_ARCHIVE = ArchiveConfig(seed=1000, num_videos=840, video_s=40.002, width_px=228, height_px=128, fps=8)
+_VALIDATION_ARCHIVE = replace(_TRAIN_ARCHIVE, seed=3000, num_videos=15, video_s=120.0, split="test")
 
 
 @click.group()
@@ -69,7 +68,7 @@ def tiny(
     evaluate_every: int | None,
     best: str,
 ) -> None:
-    """Trains henasy-tiny in RUN: renders, caches, trains three stages, writes checkpoint-dual and checkpoint-henasy.
+    """Trains henasy-tiny in RUN: renders, caches, trains four stages, writes checkpoint-dual and checkpoint-henasy.
 
     The same command goes on where it stopped. Started as one of several processes it shares each batch with them.
     """
@@ -81,7 +80,7 @@ def tiny(
     try:
         place = own_device(device)
         team = Team(join_peers(place), folder_scores(evaluate, place))
-        recipe = with_extras(recipe_for(repertoire), **extras)
+        recipe = with_extras(TinyRecipe(), **extras)
         _train_tiny(run, archives or run / "archives", repertoire, place, workers=workers, recipe=recipe, team=team)
     except HenasyError as error:
         raise click.ClickException(str(error)) from error

@@ -99,7 +99,13 @@ def probe_objective(
             synonym_cosine=None,
         )
     return DualObjective(
-        model, nouns=words, verbs=words, temperature=config.temperature, word_weight=0.0, keep_patches=1.0
+        model,
+        nouns=words,
+        verbs=words,
+        temperature=config.temperature,
+        word_weight=0.0,
+        region_weight=0.0,
+        keep_patches=1.0,
     )
 
 

@@ -15,6 +15,7 @@ from henasy.model.config import (
     ModelConfig,
     VisionConfig,
 )
+from henasy.model.conv_stem import ConvStem
 from henasy.model.decoder import EntityDecoder, HybridBlock, MeanDecoder, SelfAttentionDecoder, SelfBlock, VideoDecoder
 from henasy.model.distilbert_dual import DistilbertDual, build_distilbert
 from henasy.model.dual import DualEncoder, LavilaDual
@@ -49,9 +50,13 @@ def build_visual(config: VisionConfig) -> Timesformer:
         SpaceTimeBlock(config.width, config.heads, config.mlp_ratio, _ACTIVATIONS[config.activation]())
         for _ in range(config.depth)
     ]
+    if config.stem_width:
+        patch_embed: PatchEmbed | ConvStem = ConvStem(config.patch_px, config.stem_width, config.width)
+    else:
+        patch_embed = PatchEmbed(config.patch_px, config.width, has_bias=config.has_patch_bias)
     return Timesformer(
         config,
-        patch_embed=PatchEmbed(config.patch_px, config.width, has_bias=config.has_patch_bias),
+        patch_embed=patch_embed,
         ln_pre=nn.LayerNorm(config.width) if config.has_first_norm else nn.Identity(),
         blocks=blocks,
     )

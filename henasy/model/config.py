@@ -44,12 +44,15 @@ class VisionConfig(Section):
     """Whether the linear map of a patch has a bias."""
     has_first_norm: bool = field(default=True, metadata=UNSTORED_DEFAULT)
     """Whether tokens are normalised before the first block."""
+    stem_width: int = field(default=0, metadata=UNSTORED_DEFAULT)
+    """Channels of a convolutional stem's last map, which stands in for the linear map of patches; 0 is none."""
 
     def __post_init__(self) -> None:
         require(self.activation in ACTIVATIONS, self, "activation", ", ".join(ACTIVATIONS))
         require_positive(self, "image_px", "patch_px", "width", "depth", "heads", "num_frames", "mlp_ratio")
         require(self.image_px % self.patch_px == 0, self, "patch_px", f"a divisor of image_px {self.image_px}")
         require_heads(self, self.width, self.heads)
+        _require_stem(self)
 
     @property
     def grid_size(self) -> int:
@@ -60,6 +63,17 @@ class VisionConfig(Section):
     def num_patches(self) -> int:
         """K, patches per frame."""
         return self.grid_size**2
+
+
+def _require_stem(config: VisionConfig) -> None:
+    """A stem halves the frame and doubles its channels until a cell is a patch."""
+    if config.stem_width == 0:
+        return
+    is_power = config.patch_px >= 2 and config.patch_px & (config.patch_px - 1) == 0
+    require(is_power, config, "patch_px", "a power of 2 above 1, under a convolutional stem")
+    first = config.patch_px // 2
+    is_even = config.stem_width > 0 and config.stem_width % first == 0
+    require(is_even, config, "stem_width", f"0, or a multiple of {first}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,9 +291,9 @@ def config_from_dict(values: Mapping[str, Any]) -> ModelConfig:
 
 
 def tiny_dual(*, vocab_size: int = 1500) -> DualConfig:
-    """The small dual encoder for rendered scenes: 96 px, patches of 8 px, 4 frames."""
+    """The small dual encoder for rendered scenes: 96 px, patches of 8 px by convolutions, 4 frames."""
     return DualConfig(
-        vision=VisionConfig(image_px=96, patch_px=8, width=128, depth=5, heads=4, num_frames=4),
+        vision=VisionConfig(image_px=96, patch_px=8, width=128, depth=4, heads=4, num_frames=4, stem_width=96),
         text=TextConfig(width=128, heads=4, layers=3, context_length=32, vocab_size=vocab_size),
         joint_dim=128,
     )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from henasy.errors import InputError
 from henasy.model.config import DualConfig, TextConfig
-from henasy.model.init import init_embeddings_, init_linears_
+from henasy.model.init import init_embeddings_, init_linears_, init_positions_
 from henasy.model.text_tower import TextTransformer, end_positions
 from henasy.model.timesformer import Timesformer
 
@@ -88,6 +88,7 @@ class LavilaDual(DualEncoder):
         init_linears_(self.transformer, num_residuals=2 * len(self.transformer.resblocks))
         visual = self.visual
         init_embeddings_(visual.cls_token, visual.pos_embed, visual.temporal_embed)
+        init_positions_(visual.pos_embed, visual.temporal_embed)
         init_embeddings_(self.token_embedding.weight, self.positional_embedding)
         for projection in (self.image_projection, self.text_projection):
             nn.init.normal_(projection, std=projection.shape[0] ** -0.5)

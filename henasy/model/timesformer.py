@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from henasy.errors import InputError
 from henasy.model.attention import LAVILA_BLOCK_EPS, SpaceTimeBlock
 from henasy.model.config import VisionConfig
+from henasy.model.conv_stem import ConvStem
 
 
 class VisionTokens(NamedTuple):
@@ -49,7 +50,12 @@ class Timesformer(nn.Module):
     """Divided space-time transformer over the patches of a clip."""
 
     def __init__(
-        self, config: VisionConfig, *, patch_embed: PatchEmbed, ln_pre: nn.Module, blocks: Sequence[SpaceTimeBlock]
+        self,
+        config: VisionConfig,
+        *,
+        patch_embed: PatchEmbed | ConvStem,
+        ln_pre: nn.Module,
+        blocks: Sequence[SpaceTimeBlock],
     ) -> None:
         super().__init__()
         width = config.width

@@ -30,6 +30,8 @@ from henasy.video.plan import frame_times
 from henasy.video.preprocess import PreprocessSpec, preprocess
 
 NUM_BOXES = 4
+NUM_HANDS = 2
+"""The first boxes are those of the hands."""
 _COLUMNS = ("video_uid", "clip_start", "clip_end", "clip_text", "verb_phrase", "tag_noun", "tag_verb", "object_id")
 
 

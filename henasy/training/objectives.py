@@ -21,6 +21,7 @@ from henasy.model.dual import DualEncoder
 from henasy.model.henasy import Henasy, HenasyOutput
 from henasy.training.data import TrainBatch
 from henasy.training.distributed import ALONE, Peers
+from henasy.training.regions import box_means
 
 
 class Words(NamedTuple):
@@ -39,13 +40,18 @@ class DualEmbedded(NamedTuple):
     """(N, D)"""
     text: Tensor
     """(N, D)"""
+    regions: Tensor
+    """(N, T, M, D) what each box holds; M is 0 where no term asks for it."""
+    is_region: Tensor
+    """(N, T, M) bool: whether the box held a patch that was computed."""
 
 
 class DualObjective:
-    """Stage one: EgoNCE between clips and narrations, and the same clips against bare nouns and verbs.
+    """Stage one: EgoNCE between clips and narrations; clips against bare nouns and verbs, boxes against nouns.
 
-    The published encoder that this stage stands in for starts from CLIP, whose text tower knows words on their own;
-    the two word terms give the small tower that, and are the only thing here that the paper's pre-training lacks.
+    The published encoder that this stage stands in for starts from CLIP, whose text tower knows words on their own and
+    whose patches know what they show; the word terms give that to a small model which never saw another picture. They
+    are what the paper's pre-training lacks.
     """
 
     def __init__(
@@ -56,53 +62,67 @@ class DualObjective:
         verbs: Words,
         temperature: float,
         word_weight: float,
+        region_weight: float,
         keep_patches: float,
         peers: Peers = ALONE,
     ) -> None:
         self.model, self.nouns, self.verbs, self.peers = model, nouns, verbs, peers
-        self.temperature, self.word_weight, self.keep_patches = temperature, word_weight, keep_patches
+        self.temperature, self.keep_patches = temperature, keep_patches
+        self.word_weight, self.region_weight = word_weight, region_weight
 
     def __call__(self, batch: TrainBatch) -> dict[str, Tensor]:
-        """Scalars of a batch: loss, ego, nouns, verbs, and the share of clips whose noun and verb rank first."""
+        """Scalars of a batch: the loss, its terms, and the share of clips and boxes whose word ranks first."""
         return self.losses(self.embed(batch), [batch])
 
     def embed(self, batch: TrainBatch) -> DualEmbedded:
         """What of a batch meets the other parts and processes."""
-        video = self.model.encode_video(batch.frames, keep=self._kept(batch.frames.device)).float()
-        return DualEmbedded(video, self.model.encode_text(batch.tokens).float())
+        keep = self._kept(batch.frames.device)
+        text = self.model.encode_text(batch.tokens).float()
+        if not self.region_weight:
+            video = self.model.encode_video(batch.frames, keep=keep).float()
+            return DualEmbedded(video, text, video.new_zeros(0), torch.zeros(0, dtype=torch.bool))
+        tokens = self.model.visual(batch.frames, keep=keep)
+        pooled = box_means(tokens.patches, batch.boxes, self.model.config.vision.grid_size, keep=keep)
+        regions = self.model.project_video(pooled.means.to(tokens.cls.dtype)).float()
+        return DualEmbedded(self.model.project_video(tokens.cls).float(), text, regions, pooled.has_patches)
 
     def losses(self, embedded: Sequence[Tensor], parts: Sequence[TrainBatch]) -> dict[str, Tensor]:
         """Scalars of batches that were embedded one by one and joined."""
         batch = join(parts)
         words = [self.model.encode_text(words.tokens).float() for words in (self.nouns, self.verbs)]
-        video, text = embedded
+        video, text, regions, is_region = embedded
         with torch.autocast(video.device.type, enabled=False):  # a contrast in half precision is too coarse
             videos, texts, nouns_of, verbs_of = self.peers.gather(video, text, batch.nouns, batch.verbs)
             ego = egonce(videos, texts, positive_pairs(nouns_of, verbs_of), temperature=self.temperature).total
             nouns = self._word_term(video, words[0], self.nouns, batch.noun_rows[:, 0])
             verbs = self._word_term(video, words[1], self.verbs, batch.verb_rows)
-        noun_loss, noun_hits, verb_loss, verb_hits = (term.value for term in self.peers.of_all(*nouns, *verbs))
-        return {
-            "loss": ego + self.word_weight * (noun_loss + verb_loss),
+            boxed = self._region_term(regions, is_region, words[0], batch.box_nouns)
+        terms = [term.value for term in self.peers.of_all(*nouns, *verbs, *boxed)]
+        noun_loss, noun_hits, verb_loss, verb_hits, region_loss, region_hits = terms
+        values = {
+            "loss": ego + self.word_weight * (noun_loss + verb_loss) + self.region_weight * region_loss,
             "ego": ego,
             "nouns": noun_loss,
             "verbs": verb_loss,
             "noun_top1": noun_hits,
             "verb_top1": verb_hits,
         }
+        return values | ({"regions": region_loss, "region_top1": region_hits} if self.region_weight else {})
 
     def _word_term(self, video: Tensor, text: Tensor, words: Words, truth: Tensor) -> tuple[CountedLoss, CountedLoss]:
         """Cross-entropy of the clips' words and the share of them that rank first."""
         has_word = truth != ABSENT
-        num_words = int(has_word.sum())
-        if num_words == 0:
-            none = truth.new_zeros((), dtype=torch.float32)
-            return mean_of(video[:0], video), CountedLoss(none, 0)
-        logits = cosines(video, text) / self.temperature
-        logits = logits.masked_fill(~words.is_narrated, -torch.inf)
-        hits = (logits.argmax(dim=-1) == truth)[has_word].float().mean()
-        loss = F.cross_entropy(logits, truth, ignore_index=ABSENT)
-        return CountedLoss(loss, num_words), CountedLoss(hits, num_words)
+        logits = cosines(video[has_word], text) / self.temperature
+        return _chosen(logits.masked_fill(~words.is_narrated, -torch.inf), truth[has_word])
+
+    def _region_term(
+        self, regions: Tensor, is_region: Tensor, text: Tensor, box_nouns: Tensor
+    ) -> tuple[CountedLoss, CountedLoss]:
+        """The same of the boxes' nouns, hands among them."""
+        if not self.region_weight:
+            return _chosen(text[:0], box_nouns.flatten()[:0])
+        is_named = is_region & (box_nouns != ABSENT)
+        return _chosen(cosines(regions[is_named], text) / self.temperature, box_nouns[is_named])
 
     def _kept(self, device: torch.device) -> Tensor | None:
         if self.keep_patches == 1.0:
@@ -110,6 +130,12 @@ class DualObjective:
         num_patches = self.model.config.vision.num_patches
         count = max(1, round(self.keep_patches * num_patches))
         return torch.randperm(num_patches)[:count].sort().values.to(device)
+
+
+def _chosen(logits: Tensor, truth: Tensor) -> tuple[CountedLoss, CountedLoss]:
+    """Cross-entropy of (P, W) logits with the (P,) true words, and the share of them that rank first."""
+    losses = F.cross_entropy(logits, truth, reduction="none")
+    return mean_of(losses, logits), mean_of((logits.argmax(dim=-1) == truth).float(), logits.detach())
 
 
 class Grounding(NamedTuple):

@@ -1,7 +1,8 @@
-"""How henasy-tiny is trained on a rendered archive: images, then clips, then entities.
+"""How henasy-tiny is trained on a rendered archive: things, images, clips, then entities.
 
-images   the dual encoder on single frames: what things look like and what they are called
-clips    the same on four frames: what is done with them; images and clips stand in for LaViLa's pre-training
+things   the stem of the dual encoder on cut-out things: what they are called
+images   the dual encoder on single frames: what is where
+clips    the same on four frames: what is done with it; the first three stand in for LaViLa's pre-training
 henasy   the paper's training: local encoder and decoder on the frozen dual encoder
 """
 
@@ -18,9 +19,9 @@ from henasy.checkpoint.training_note import TrainingNote
 from henasy.losses.total import LossWeights
 from henasy.model.build import build_dual, build_henasy
 from henasy.model.config import HenasyConfig, tiny
+from henasy.model.conv_stem import ConvStem
 from henasy.model.dual import DualEncoder
 from henasy.model.henasy import Henasy
-from henasy.scenes.repertoire import RepertoireName
 from henasy.text.tokenizer import Tokenizer, train_tokenizer
 from henasy.training.checkpoints import FOLDER, Checkpoints
 from henasy.training.clip_cache import build_clip_cache
@@ -29,6 +30,7 @@ from henasy.training.data import CacheBatches, ClipCache, TrainBatch, bare
 from henasy.training.distributed import ALONE, Peers
 from henasy.training.objectives import DualObjective, HenasyObjective, Words
 from henasy.training.share import WHOLE, Share
+from henasy.training.things import ThingBatch, ThingBatches, ThingNamer, ThingObjective, thing_score
 from henasy.training.trainer import Trainer
 from henasy.training.validation import Validation
 from henasy.video.preprocess import PreprocessSpec
@@ -37,28 +39,47 @@ Report = Callable[[str], None]
 MEAN = (108.3272985, 116.7460125, 104.09373615)
 STD = (68.5005327, 66.6321579, 70.32316305)
 CROP_PX = 100
+THING_PX = 48
 NUM_MOMENTS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class TinyRecipe:
-    """Settings of the three stages. The defaults are those of the shipped checkpoint."""
+    """Settings of the four stages. The defaults are those of the shipped checkpoint."""
 
+    things: TrainConfig = field(
+        default_factory=lambda: TrainConfig(
+            num_steps=4000,
+            batch_size=32,
+            learning_rate=2e-3,
+            num_warmup_steps=30,
+            min_learning_rate_ratio=0.02,
+            weight_decay=0.05,
+            precision="bfloat16",
+            recolour=0.9,
+            seed=4,
+            log_every=100,
+            evaluate_every=500,
+            checkpoint_every=1000,
+        )
+    )
     images: TrainConfig = field(
         default_factory=lambda: TrainConfig(
-            num_steps=500,
+            num_steps=400,
             batch_size=64,
             learning_rate=1e-3,
             num_warmup_steps=60,
             min_learning_rate_ratio=0.3,
             weight_decay=0.05,
             precision="bfloat16",
+            keep_patches=0.5,
+            recolour=0.6,
             seed=1,
         )
     )
     clips: TrainConfig = field(
         default_factory=lambda: TrainConfig(
-            num_steps=500,
+            num_steps=900,
             batch_size=48,
             learning_rate=8e-4,
             num_warmup_steps=60,
@@ -86,37 +107,21 @@ class TinyRecipe:
     temperature: float = 0.07
     """Of every contrast."""
     word_weight: float = 0.5
-    """Weight of the bare nouns and of the bare verbs beside EgoNCE in the first two stages."""
+    """Weight of the bare nouns and of the bare verbs beside EgoNCE, for images and clips."""
+    region_weight: float = 1.0
+    """Weight of the nouns of boxes beside EgoNCE in the same stages."""
     loss_weights: LossWeights = field(default_factory=lambda: LossWeights(entity_choice=0.5))
-    """Of the third stage."""
+    """Of the last stage."""
     box_weight: float = 2.0
     """Weight of boxes against the cosine when nouns meet entities; 0 is the paper's matching."""
-    vocab_size: int = 800
+    vocab_size: int = 1000
     """Most rows that the tokenizer may have."""
     num_validation_clips: int = 400
     """Clips of the validation archive that the evaluations during training use."""
 
 
-def recipe_for(repertoire: RepertoireName) -> TinyRecipe:
-    """The recipe for archives of a repertoire; that of the worktop made the shipped checkpoint.
-
-    The household has twice as many verbs and nearly twice as many nouns, seen smaller and more often hidden: the
-    same stages, longer.
-    """
-    worktop = TinyRecipe()
-    if repertoire == "worktop":
-        return worktop
-    return replace(
-        worktop,
-        images=replace(worktop.images, num_steps=800),
-        clips=replace(worktop.clips, num_steps=1200),
-        henasy=replace(worktop.henasy, num_steps=2500),
-        vocab_size=1000,
-    )
-
-
 def with_extras(recipe: TinyRecipe, **changes: Any) -> TinyRecipe:
-    """The recipe with settings changed in every stage."""
+    """The recipe with settings changed in every stage that trains a whole encoder."""
     stages = {name: replace(getattr(recipe, name), **changes) for name in ("images", "clips", "henasy")}
     return replace(recipe, **stages)
 
@@ -168,10 +173,13 @@ def train_dual(
     report: Report,
     team: Team = BY_ONESELF,
 ) -> DualEncoder:
-    """The first two stages; goes on where an earlier call stopped."""
+    """The stages before entities; goes on where an earlier call stopped."""
     config = tiny_config(data.tokenizer.vocab_size).dual
     torch.manual_seed(recipe.images.seed)
     model = build_dual(config).to(device)
+    stem = model.visual.patch_embed
+    assert isinstance(stem, ConvStem)
+    _train_stem(stem, data, run / "things", recipe, device=device, report=report, team=team)
     for name, stage, num_frames in (("images", recipe.images, 1), ("clips", recipe.clips, config.vision.num_frames)):
         objective = DualObjective(
             model,
@@ -179,12 +187,39 @@ def train_dual(
             verbs=_words(data, data.cache.verbs, device),
             temperature=recipe.temperature,
             word_weight=recipe.word_weight,
+            region_weight=recipe.region_weight,
             keep_patches=stage.keep_patches,
             peers=team.peers,
         )
+        stem.requires_grad_(name == "images")  # it is most of the cost of a clip whose patches are left out by half
         place = _Place(run / name, num_frames, device, report, team)
         _run_stage(model, objective, data, stage, recipe, place)
     return model
+
+
+def _train_stem(
+    stem: ConvStem,
+    data: Prepared,
+    folder: Path,
+    recipe: TinyRecipe,
+    *,
+    device: torch.device,
+    report: Report,
+    team: Team,
+) -> None:
+    namer = ThingNamer(stem, len(data.cache.nouns)).to(device)
+    asked = _things(data.validation, recipe.things).plain(recipe.num_validation_clips, seed=0, device=device)
+    Trainer[ThingBatch](
+        recipe.things,
+        model=namer,
+        objective=ThingObjective(namer),
+        source=_things(data.cache, recipe.things, team.peers.share),
+        folder=folder,
+        device=device,
+        evaluate=lambda: thing_score(namer, asked),
+        peers=team.peers,
+        report=report,
+    ).run()
 
 
 def train_henasy(
@@ -197,7 +232,7 @@ def train_henasy(
     report: Report,
     team: Team = BY_ONESELF,
 ) -> Henasy:
-    """The third stage on a trained dual encoder; goes on where an earlier call stopped."""
+    """The last stage on a trained dual encoder; goes on where an earlier call stopped."""
     config = tiny_config(data.tokenizer.vocab_size)
     torch.manual_seed(recipe.henasy.seed)
     model = build_henasy(config, dual=dual).to(device)
@@ -217,7 +252,7 @@ def train_henasy(
 
 def tiny_checkpoint(model: DualEncoder | Henasy, data: Prepared, recipe: TinyRecipe) -> Checkpoint:
     """A trained model with what is needed to use and to judge it."""
-    stages = ["images", "clips"] + (["henasy"] if isinstance(model, Henasy) else [])
+    stages = ["things", "images", "clips"] + (["henasy"] if isinstance(model, Henasy) else [])
     note = TrainingNote(
         summary=f"Trained with henasy-train on {len(data.cache)} narrated clips of a rendered kitchen.",
         is_rendered_only=True,
@@ -296,6 +331,10 @@ def _batches(
         std=STD,
         share=share,
     )
+
+
+def _things(cache: ClipCache, config: TrainConfig, share: Share = WHOLE) -> ThingBatches:
+    return ThingBatches(cache, config, crop_px=THING_PX, mean=MEAN, std=STD, share=share)
 
 
 def _words(data: Prepared, words: list[str], device: torch.device) -> Words:

@@ -73,7 +73,14 @@ def objective_of(kind: str, peers: Peers) -> Any:
     if kind == "dual":
         dual = build_dual(config.dual).eval()
         return DualObjective(
-            dual, nouns=words, verbs=words, temperature=0.07, word_weight=0.5, keep_patches=1.0, peers=peers
+            dual,
+            nouns=words,
+            verbs=words,
+            temperature=0.07,
+            word_weight=0.5,
+            region_weight=1.0,
+            keep_patches=1.0,
+            peers=peers,
         )
     return HenasyObjective(
         build_henasy(config).eval(),

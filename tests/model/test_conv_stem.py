@@ -1,0 +1,81 @@
+"""The convolutional stem: what a token covers, that clips do not meet in its norms, and sizes it refuses."""
+
+import pytest
+import torch
+
+from henasy.errors import ConfigError
+from henasy.model.build import build_dual
+from henasy.model.config import VisionConfig, tiny_dual
+from henasy.model.conv_stem import ConvStem
+from henasy.model.init import positions
+from henasy.model.timesformer import Timesformer
+
+
+@pytest.fixture
+def stem() -> ConvStem:
+    torch.manual_seed(0)
+    return ConvStem(8, 16, 12)
+
+
+def test_stem_gives_one_token_per_patch_and_keeps_the_asked_ones(stem: ConvStem) -> None:
+    frames = torch.randn(2, 3, 3, 32, 32)
+    tokens = stem(frames)
+    assert tokens.shape == (2, 3, 16, 12)
+    keep = torch.tensor([0, 5, 15])
+    torch.testing.assert_close(stem(frames, keep), tokens[:, :, keep])
+
+
+def test_stem_token_lies_where_its_patch_lies(stem: ConvStem) -> None:
+    frames = torch.zeros(1, 1, 3, 128, 128)
+    touched = frames.clone()
+    touched[..., 40:48, 64:72] = 3.0  # patch (5, 8) of 16 x 16
+    moved = (stem(touched) - stem(frames)).abs().sum(dim=-1).reshape(16, 16)
+    places = torch.arange(16.0)
+    assert float((moved.sum(dim=1) * places).sum() / moved.sum()) == pytest.approx(5, abs=1)
+    assert float((moved.sum(dim=0) * places).sum() / moved.sum()) == pytest.approx(8, abs=1)
+    assert moved[0].max() == moved[:, 0].max() == 0  # five patches away nothing is felt
+
+
+def test_stem_in_training_does_not_mix_the_clips_of_a_batch(stem: ConvStem) -> None:
+    stem.train()
+    frames = torch.randn(4, 1, 3, 16, 16)
+    torch.testing.assert_close(stem(frames)[:1], stem(frames[:1]))
+    assert torch.equal(stem.norm.running_mean, torch.zeros(4))
+
+
+def test_stem_gets_its_gradients_through_the_encoder() -> None:
+    dual = build_dual(tiny_dual(vocab_size=50))
+    visual = dual.visual
+    assert isinstance(visual, Timesformer)
+    assert isinstance(visual.patch_embed, ConvStem)
+    dual.train()
+    dual.encode_video(torch.randn(2, 4, 3, 96, 96)).square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in visual.patch_embed.parameters())
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"patch_px": 12, "image_px": 96, "stem_width": 96}, r"patch_px is 12; allowed: a power of 2 above 1"),
+        ({"patch_px": 8, "image_px": 96, "stem_width": 30}, r"stem_width is 30; allowed: 0, or a multiple of 4"),
+        ({"patch_px": 8, "image_px": 96, "stem_width": -4}, r"stem_width is -4"),
+    ],
+)
+def test_stem_refuses_sizes_that_cannot_be_halved(sizes: dict[str, int], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        VisionConfig(**sizes)
+
+
+def test_vision_config_without_a_stem_is_stored_as_before() -> None:
+    assert "stem_width" not in VisionConfig().to_dict()
+    assert VisionConfig.from_dict(tiny_dual().vision.to_dict()).stem_width == tiny_dual().vision.stem_width > 0
+
+
+def test_positions_are_nearest_to_their_neighbours() -> None:
+    table = positions(12, 64)
+    products = table @ table.T
+    torch.testing.assert_close(products.diagonal(), torch.full((12,), 32.0))
+    assert all(products[0, i] > products[0, i + 1] for i in range(3))
+    grid = build_dual(tiny_dual(vocab_size=50)).visual.pos_embed[0, 1:].reshape(12, 12, 128)
+    torch.testing.assert_close(grid[3, 5, :64], positions(12, 64)[3])
+    torch.testing.assert_close(grid[3, 5, 64:], positions(12, 64)[5])
