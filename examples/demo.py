@@ -29,6 +29,7 @@ from henasy.checkpoint.locate import locate_checkpoint
 from henasy.errors import HenasyError
 from henasy.index.durable import sha256_of
 from henasy.index.reader import Index
+from henasy.scenes.repertoire import DEFAULT_REPERTOIRE
 from henasy.scenes.truth import Truth
 from henasy.search.hits import Entity, Explanation, Hit, PhraseKind, Region
 from henasy.search.regions import decode_mask
@@ -92,8 +93,8 @@ class Query:
 def main(folder: Path, model: str, seed: int, num_videos: int, num_queries: int) -> None:
     """Renders, indexes, serves and asks; exits with 1 when the queries miss."""
     started = time.monotonic()
-    archive = folder / f"archive-{seed}-{num_videos}"
-    index = folder / f"index-{seed}-{num_videos}-{weights_name(model)}"
+    archive = folder / f"{DEFAULT_REPERTOIRE}-{seed}-{num_videos}"
+    index = folder / f"{archive.name}-index-{weights_name(model)}"
     options = ["--seed", str(seed), "--videos", str(num_videos), "--split", "test"]
     run("henasy-archive", "henasy.commands.archive", "render", str(archive), *options)
     run("henasy-index", "indexer.cli", "build", str(archive / "videos"), "--index", str(index), "--model", model)

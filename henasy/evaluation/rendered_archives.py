@@ -8,7 +8,7 @@ from rich.console import Console
 
 from henasy.evaluation.cache_folder import cache_folder
 from henasy.scenes.archive import ArchiveConfig, read_config, write_archive
-from henasy.scenes.repertoire import DEFAULT_REPERTOIRE, RepertoireName
+from henasy.scenes.repertoire import DEFAULT_REPERTOIRE, UNNAMED_REPERTOIRE, RepertoireName
 from henasy.scenes.split import Split
 
 TEST_ARCHIVE = ArchiveConfig(seed=7001, num_videos=20, video_s=120.0, width_px=228, height_px=128, fps=8, split="test")
@@ -30,12 +30,12 @@ def long_archive(split: Split, repertoire: RepertoireName = DEFAULT_REPERTOIRE) 
 
 
 def archive_repertoire(archive: Path) -> RepertoireName:
-    """What an archive is made of; a folder of narrations alone, without settings, is of the first repertoire.
+    """What an archive is made of; a folder of narrations alone, without settings, is of the one that went unnamed.
 
     Raises:
         ConfigError: its settings are not those of an archive.
     """
-    return read_config(archive).repertoire if (archive / "archive.json").is_file() else DEFAULT_REPERTOIRE
+    return read_config(archive).repertoire if (archive / "archive.json").is_file() else UNNAMED_REPERTOIRE
 
 
 def cached_archive(config: ArchiveConfig) -> Path:
@@ -43,9 +43,7 @@ def cached_archive(config: ArchiveConfig) -> Path:
     name = f"{config.split}-{config.seed}-{config.num_videos}x{config.video_s:g}s-{config.width_px}x{config.height_px}"
     if config.longest_action_s is not None:
         name += f"-actions-to-{config.longest_action_s:g}s"
-    if config.repertoire != DEFAULT_REPERTOIRE:
-        name += f"-{config.repertoire}"
-    folder = cache_folder() / "archives" / name
+    folder = cache_folder() / "archives" / f"{name}-{config.repertoire}"
     if (folder / "narrations.csv").is_file():
         return folder
     console = Console(stderr=True)

@@ -21,7 +21,7 @@ from henasy.errors import ConfigError, InputError
 from henasy.scenes.files import drop_unfinished, sole_writer, whole_file, write_text
 from henasy.scenes.processes import Report, run_each
 from henasy.scenes.renderer import Renderer, open_renderer
-from henasy.scenes.repertoire import DEFAULT_REPERTOIRE, REPERTOIRES, RepertoireName
+from henasy.scenes.repertoire import DEFAULT_REPERTOIRE, REPERTOIRES, UNNAMED_REPERTOIRE, RepertoireName
 from henasy.scenes.split import Split
 from henasy.scenes.story import Repertoire, Stage, Story
 from henasy.scenes.truth import truth_path, write_truth
@@ -178,7 +178,7 @@ def read_config(folder: Path) -> ArchiveConfig:
     try:
         stored = json.loads(path.read_text())
         version = stored.pop("format_version", None)
-        config = ArchiveConfig(**stored)
+        config = ArchiveConfig(**{"repertoire": UNNAMED_REPERTOIRE, **stored})
     except (ValueError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path} does not hold the settings of an archive: {error}") from error
     if version != FORMAT_VERSION:
@@ -199,8 +199,7 @@ def _claim(config: ArchiveConfig, folder: Path) -> None:
             raise ConfigError(f"{folder} holds an archive of other settings: {'; '.join(other)}")
         return
     settings = {name: value for name, value in asked.items() if value is not None}
-    if config.repertoire == DEFAULT_REPERTOIRE:
-        # Archives from before there were others name none.
+    if config.repertoire == UNNAMED_REPERTOIRE:
         del settings["repertoire"]
     write_text(folder / "archive.json", json.dumps({"format_version": FORMAT_VERSION, **settings}, indent=2) + "\n")
 

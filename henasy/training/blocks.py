@@ -6,12 +6,15 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from henasy.errors import ConfigError
+from henasy.model.conv_stem import ConvStem
 
 
 def transformer_blocks(model: nn.Module) -> list[nn.Module]:
     """The blocks of a model: what its lists of equal modules hold, outermost first."""
     found: list[nn.Module] = []
     for child in model.children():
+        if isinstance(child, ConvStem):  # norms of a block that is computed twice would learn twice
+            continue
         members = list(child.children())
         is_stack = isinstance(child, nn.ModuleList | nn.Sequential) and len({type(one) for one in members}) == 1
         if is_stack and any(True for _ in members[0].children()):

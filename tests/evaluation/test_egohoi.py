@@ -153,7 +153,7 @@ def test_load_refuses_a_renamed_column_an_empty_table_and_no_file(tmp_path: Path
 def clips(tmp_path_factory: pytest.TempPathFactory) -> list[RenderedClip]:
     """The narrations of a held-out archive; word swaps need no videos."""
     folder = tmp_path_factory.mktemp("archive")
-    config = ArchiveConfig(seed=11, num_videos=12, video_s=60.0, split="test")
+    config = ArchiveConfig(seed=11, num_videos=12, video_s=60.0, split="test", repertoire="worktop")
     (folder / "narrations.csv").write_text(_narrations(config))
     return read_rendered_clips(folder)
 

@@ -102,6 +102,6 @@ def test_every_action_can_be_asked_about_and_is_a_moment(archive: Path) -> None:
 
 
 def test_layouts_refuse_two_repertoires(archive: Path, tmp_path: Path) -> None:
-    other = written(tmp_path / "other", ArchiveConfig(seed=12, num_videos=1, video_s=60.0, fps=8))
+    other = written(tmp_path / "other", ArchiveConfig(seed=12, num_videos=1, video_s=60.0, fps=8, repertoire="worktop"))
     with pytest.raises(ConfigError, match=r"of the repertoire worktop and .* of household, must be the same"):
         write_span_layout(other, archive, tmp_path / "cache")

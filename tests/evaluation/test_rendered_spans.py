@@ -35,6 +35,7 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("spans")
     for split in ("train", "test"):
         settings = {"seed": 9, "num_videos": 1, "video_s": 6.0, "width_px": 64, "height_px": 48, "fps": 4}
+        settings["repertoire"] = "worktop"
         write_archive(ArchiveConfig(split=split, **settings), folder / split, workers=1)  # type: ignore[arg-type]
     return folder / "train", folder / "test"
 
@@ -116,7 +117,9 @@ def test_equal_archives_give_equal_files_and_a_second_run_changes_nothing(
 
 def test_queries_of_a_video_are_never_the_same() -> None:
     content = nlq_annotations(
-        read_actions_of(ArchiveConfig(seed=5, num_videos=1, video_s=600.0, longest_action_s=60.0)),
+        read_actions_of(
+            ArchiveConfig(seed=5, num_videos=1, video_s=600.0, longest_action_s=60.0, repertoire="worktop")
+        ),
         {"v": 600.0},
         8,
         "val",

@@ -14,7 +14,7 @@ from henasy.scenes.archive import COLUMNS, ArchiveConfig, read_config, video_pat
 from henasy.scenes.combinations import is_held_out_action, is_held_out_colour
 from henasy.scenes.truth import Truth, instance_boxes
 
-CONFIG = ArchiveConfig(seed=3, num_videos=2, video_s=8.0, width_px=96, height_px=64, fps=8)
+CONFIG = ArchiveConfig(seed=3, num_videos=2, video_s=8.0, width_px=96, height_px=64, fps=8, repertoire="worktop")
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_archive_goes_on_with_what_is_missing(archive: Path) -> None:
 
 
 def test_archive_refuses_a_folder_with_other_settings(archive: Path) -> None:
-    other = ArchiveConfig(seed=4, num_videos=2, video_s=8.0, width_px=96, height_px=64, fps=8)
+    other = ArchiveConfig(seed=4, num_videos=2, video_s=8.0, width_px=96, height_px=64, fps=8, repertoire="worktop")
     with pytest.raises(ConfigError, match="other settings"):
         write_archive(other, archive)
     assert read_config(archive) == CONFIG
@@ -123,7 +123,7 @@ def test_truth_refuses_unknown_videos_instances_and_times(archive: Path) -> None
 def test_training_scripts_never_show_held_out_combinations_and_test_scripts_do() -> None:
     seen = {"train": 0, "test": 0}
     for split in ("train", "test"):
-        config = ArchiveConfig(seed=11, num_videos=12, video_s=120, split=split)  # type: ignore[arg-type]
+        config = ArchiveConfig(seed=11, num_videos=12, video_s=120, split=split, repertoire="worktop")  # type: ignore[arg-type]
         for number in range(config.num_videos):
             script = config.story(number).script
             for event in script.events:

@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ def _lines(folder: Path) -> list[dict[str, str]]:
 def test_archive_names_its_repertoire_and_only_that_one_goes_on(archive: Path) -> None:
     assert json.loads((archive / "archive.json").read_text())["repertoire"] == "household"
     assert read_config(archive) == CONFIG
-    other = ArchiveConfig(seed=61, num_videos=2, video_s=30.0, width_px=96, height_px=64, fps=8, split="test")
+    other = replace(CONFIG, repertoire="worktop")
     with pytest.raises(ConfigError, match="repertoire household there, worktop asked for"):
         write_archive(other, archive)
 
@@ -85,12 +86,12 @@ def test_narrated_things_are_where_their_narration_says(archive: Path) -> None:
 
 def test_render_takes_the_repertoire(tmp_path: Path) -> None:
     arguments = ["render", str(tmp_path / "a"), "--seed", "1", "--videos", "1", "--minutes", "0.1", "--size", "64x48"]
-    done = CliRunner().invoke(main, [*arguments, "--fps", "4", "--workers", "1", "--repertoire", "household"])
+    done = CliRunner().invoke(main, [*arguments, "--fps", "4", "--workers", "1", "--repertoire", "worktop"])
     assert done.exit_code == 0, done.output
-    assert read_config(tmp_path / "a").repertoire == "household"
+    assert read_config(tmp_path / "a").repertoire == "worktop"
     refused = CliRunner().invoke(main, [*arguments, "--fps", "4"])
     assert refused.exit_code == 1
-    assert "repertoire household there, worktop asked for" in refused.output
+    assert "repertoire worktop there, household asked for" in refused.output
 
 
 def test_a_film_shows_frames_beside_their_truth_and_says_what_happens(archive: Path, tmp_path: Path) -> None:

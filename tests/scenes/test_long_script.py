@@ -12,7 +12,9 @@ from henasy.scenes.archive import ArchiveConfig
 from henasy.scenes.combinations import is_held_out_action
 from henasy.scenes.script import Script
 
-LONG = ArchiveConfig(seed=5, num_videos=3, video_s=600.0, fps=8, split="test", longest_action_s=60.0)
+LONG = ArchiveConfig(
+    seed=5, num_videos=3, video_s=600.0, fps=8, split="test", longest_action_s=60.0, repertoire="worktop"
+)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +82,7 @@ def test_a_long_stir_reaches_quickly_and_keeps_stirring() -> None:
 
 
 def test_long_training_stories_never_show_held_out_combinations() -> None:
-    config = ArchiveConfig(seed=5, num_videos=2, video_s=600.0, longest_action_s=60.0)
+    config = ArchiveConfig(seed=5, num_videos=2, video_s=600.0, longest_action_s=60.0, repertoire="worktop")
     for number in range(config.num_videos):
         script = config.story(number).script
         assert not any(is_held_out_action(script.things[event.thing].kind.noun, event.verb) for event in script.events)
@@ -90,11 +92,14 @@ def test_stories_and_poses_of_short_actions_are_what_they_were() -> None:
     """Digests made before long actions existed: archives that are already rendered must stay valid."""
     digest = hashlib.sha256()
     for split in ("train", "test"):
-        config = ArchiveConfig(seed=7001, num_videos=1, video_s=120.0, fps=8, split=split)
+        config = ArchiveConfig(seed=7001, num_videos=1, video_s=120.0, fps=8, split=split, repertoire="worktop")
         for event in config.story(0).script.events:
             digest.update(f"{event.start_s} {event.end_s} {event.verb} {event.thing} {event.side}\n".encode())
     assert digest.hexdigest() == "5d8d37ca20e15f93bb180fe44298de946d940be3f9aeab994ef3dbb24af3d641"
-    stage, poses = ArchiveConfig(seed=7001, num_videos=1, video_s=120.0, fps=8, split="test").stage(0), hashlib.sha256()
+    stage, poses = (
+        ArchiveConfig(seed=7001, num_videos=1, video_s=120.0, fps=8, split="test", repertoire="worktop").stage(0),
+        hashlib.sha256(),
+    )
     for time_s in np.arange(0, 120, 0.5).tolist():
         for name, pose in sorted(stage.poses(time_s).items()):
             poses.update(name.encode() + (np.round(pose, 6) + 0.0).tobytes())

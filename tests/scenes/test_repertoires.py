@@ -14,7 +14,7 @@ from henasy.scenes.archive import ArchiveConfig, read_config, video_path, write_
 from henasy.scenes.repertoire import REPERTOIRES
 from henasy.scenes.truth import Truth
 
-WORKTOP = ArchiveConfig(seed=3, num_videos=2, video_s=9.0, width_px=96, height_px=64, fps=8)
+WORKTOP = ArchiveConfig(seed=3, num_videos=2, video_s=9.0, width_px=96, height_px=64, fps=8, repertoire="worktop")
 HOUSEHOLD = ArchiveConfig(
     seed=31, num_videos=1, video_s=24.0, width_px=228, height_px=128, fps=8, repertoire="household"
 )

@@ -199,7 +199,7 @@ def test_joint_contrast_repeats_the_noise_of_each_part() -> None:
     jointly(objective, [rows_of(batch, Share(part, 2)) for part in range(2)])
     for first, again in zip(seen[:2], seen[2:], strict=True):
         assert torch.equal(first.entities, again.entities)
-    assert not torch.equal(seen[0].hard, seen[1].hard)
+    assert not torch.equal(seen[0].entities, seen[1].entities)
 
 
 @pytest.mark.parametrize("kind", ["dual", "henasy"])

@@ -179,11 +179,11 @@ def test_resumed_run_repeats_the_undisturbed_one(
 
 def test_run_of_the_epochs_stops_after_them(exported: Exported, tmp_path: Path) -> None:
     run = make_run(exported, tmp_path / "run", num_steps=10**9, batch_size=6)
-    run = replace(run, recipe=replace(run.recipe, num_epochs=0.3))
+    run = replace(run, recipe=replace(run.recipe, num_epochs=0.6))
     said: list[str] = []
     train(run, said.append)
     num_clips = len(read_narrations(exported.files.annotations.parent))
-    assert len(losses(tmp_path / "run")) == int(0.3 * num_clips / 6)
+    assert len(losses(tmp_path / "run")) == int(0.6 * num_clips / 6) > 0
     assert any(f"boxes: known for {num_clips} of {num_clips} clips" in line for line in said)
 
 
