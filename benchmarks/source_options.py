@@ -17,7 +17,7 @@ _PATH = click.Path(path_type=Path)
 _OPTIONS = (
     click.option("--annotations", type=_PATH, help="Annotation folder or file; without it, rendered scenes."),
     click.option("--videos", type=_PATH, help="Folder of the annotated videos."),
-    click.option("--model", help="Checkpoint folder, hub id, or the name of the shipped one."),
+    click.option("--model", help="Checkpoint folder, hub id, or shipped name."),
     click.option("--device", default="cpu", show_default=True, help="Where to encode: cpu, cuda, cuda:1."),
     click.option("--features", nargs=2, type=_PATH, default=None, metavar="VIDEO.npy TEXT.npy", help="Score these."),
     click.option("--frames", "num_frames", type=int, help="Frames per clip, if not the checkpoint's own number."),

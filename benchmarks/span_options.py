@@ -20,7 +20,7 @@ Run = Callable[[SourceOptions, Own, Callable[[str], None]], dict[str, BenchmarkR
 
 _FIRST = (
     click.option("--videos", type=PATH, help="Folder of the annotated videos, or of Ego4D's clips of them."),
-    click.option("--model", help="Checkpoint folder, hub id, or the name of the shipped one."),
+    click.option("--model", help="Checkpoint folder, hub id, or shipped name."),
     click.option("--device", default="cpu", show_default=True, help="Where to encode and train: cpu, cuda, cuda:1."),
     click.option("--frames", "num_frames", type=int, help="Frames per feature, if not the checkpoint's own number."),
     click.option("--archive", type=PATH, help="Rendered archive to use instead of the cached one."),

@@ -1,4 +1,4 @@
-"""Where a checkpoint lies: a folder, the one that is shipped, or one of the Hugging Face hub."""
+"""Where a checkpoint lies: a folder, one that is shipped, or one of the Hugging Face hub."""
 
 import re
 from pathlib import Path
@@ -9,8 +9,9 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, Offl
 from henasy.checkpoint.folder import ALL_FILES, MOMENT_ENDS
 from henasy.errors import CheckpointError, NotFoundError
 
-SHIPPED = "henasy-tiny"
-_SHIPPED_FOLDER = Path(__file__).resolve().parents[1] / "weights" / SHIPPED
+SHIPPED = ("henasy-tiny", "henasy-household")
+"""Trained on the rendered archive's two repertoires, the worktop and the household."""
+_SHIPPED_FOLDERS = Path(__file__).resolve().parents[1] / "weights"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?")
 _HUB_TIMEOUT_S = 10.0
 
@@ -19,7 +20,8 @@ def locate_checkpoint(name: str | Path) -> Path:
     """The folder of a checkpoint.
 
     Args:
-        name: a folder; "henasy-tiny", the shipped one; or a hub id "owner/name", "owner/name@revision" for one state.
+        name: a folder; "henasy-tiny" or "henasy-household", which are shipped; or a hub id "owner/name",
+            "owner/name@revision" for one state.
 
     Raises:
         NotFoundError: there is none of that name, or the hub cannot be reached.
@@ -32,17 +34,20 @@ def locate_checkpoint(name: str | Path) -> Path:
         raise CheckpointError(
             f"{path} is a file; a checkpoint is a folder (`henasy-model import-lavila` makes one of a LaViLa .pth)"
         )
-    if str(name) == SHIPPED:
-        return _shipped()
+    if str(name) in SHIPPED:
+        return _shipped(str(name))
     if _HUB_ID.fullmatch(str(name)) and path.suffix != ".pth":
         return _from_hub(str(name))
-    raise NotFoundError(f"{name}: no such folder; allowed: a checkpoint folder, {SHIPPED!r}, or a hub id owner/name")
+    raise NotFoundError(
+        f"{name}: no such folder; allowed: a checkpoint folder, {' or '.join(SHIPPED)}, or a hub id owner/name"
+    )
 
 
-def _shipped() -> Path:
-    if not _SHIPPED_FOLDER.is_dir():
-        raise NotFoundError(f"{SHIPPED} is not part of this installation ({_SHIPPED_FOLDER} is missing)")
-    return _SHIPPED_FOLDER
+def _shipped(name: str) -> Path:
+    folder = _SHIPPED_FOLDERS / name
+    if not folder.is_dir():
+        raise NotFoundError(f"{name} is not part of this installation ({folder} is missing)")
+    return folder
 
 
 def _from_hub(name: str) -> Path:

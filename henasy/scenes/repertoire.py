@@ -1,7 +1,7 @@
 """The repertoires an archive can be made of, by name.
 
-`household` is what archives are made of unless they ask for another; `worktop` came first, and archives whose settings
-name none are of it. To take one away is to take away its files and its entry here.
+`worktop` is what archives are made of unless they ask for another. To take one away is to take away its files and its
+entry here.
 """
 
 from typing import Literal
@@ -12,7 +12,7 @@ from henasy.scenes.worktop import WORKTOP
 
 RepertoireName = Literal["worktop", "household"]
 
-DEFAULT_REPERTOIRE: RepertoireName = "household"
+DEFAULT_REPERTOIRE: RepertoireName = "worktop"
 UNNAMED_REPERTOIRE: RepertoireName = "worktop"
 """What archives are made of whose settings name no repertoire: they are from before there were two."""
 REPERTOIRES: dict[RepertoireName, Repertoire] = {"worktop": WORKTOP, "household": HOUSEHOLD}

@@ -27,17 +27,19 @@ def test_locate_says_what_is_allowed(name: str, monkeypatch: pytest.MonkeyPatch,
     if name == "":
         assert locate_checkpoint(name) == Path()
         return
-    with pytest.raises(NotFoundError, match="allowed: a checkpoint folder, 'henasy-tiny', or a hub id"):
+    with pytest.raises(
+        NotFoundError, match="allowed: a checkpoint folder, henasy-tiny or henasy-household, or a hub"
+    ):
         locate_checkpoint(name)
 
 
 def test_locate_finds_the_shipped_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(locate, "_SHIPPED_FOLDER", tmp_path / "absent")
+    monkeypatch.setattr(locate, "_SHIPPED_FOLDERS", tmp_path / "absent")
     with pytest.raises(NotFoundError, match="henasy-tiny is not part of this installation"):
         locate_checkpoint("henasy-tiny")
-    (tmp_path / "absent").mkdir()
-    assert locate_checkpoint("henasy-tiny") == tmp_path / "absent"
+    (tmp_path / "absent" / "henasy-tiny").mkdir(parents=True)
+    assert locate_checkpoint("henasy-tiny") == tmp_path / "absent" / "henasy-tiny"
 
 
 def test_locate_says_that_the_hub_is_out_of_reach(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ ACTIONS = [
     Action("a", 54.0, 55.0, "jar", "red", "open", "opening the jar", "left", ""),
     Action("b", 0.5, 1.0, "mug", "red", "put", "placing the mug on the worktop", "left", ""),
 ]
+ACTIONS = [action._replace(repertoire="worktop") for action in ACTIONS]
 LENGTHS = {"a": 60.0, "b": 5.0}
 
 

@@ -89,7 +89,7 @@ def test_render_takes_the_repertoire(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, [*arguments, "--fps", "4", "--workers", "1", "--repertoire", "worktop"])
     assert done.exit_code == 0, done.output
     assert read_config(tmp_path / "a").repertoire == "worktop"
-    refused = CliRunner().invoke(main, [*arguments, "--fps", "4"])
+    refused = CliRunner().invoke(main, [*arguments, "--fps", "4", "--repertoire", "household"])
     assert refused.exit_code == 1
     assert "repertoire worktop there, household asked for" in refused.output
 
