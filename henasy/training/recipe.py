@@ -45,7 +45,7 @@ NUM_MOMENTS = 8
 
 @dataclass(frozen=True, kw_only=True)
 class TinyRecipe:
-    """Settings of the four stages. The defaults are those of the shipped checkpoint."""
+    """Settings of the four stages. The defaults are those of henasy-household."""
 
     things: TrainConfig = field(
         default_factory=lambda: TrainConfig(
@@ -93,7 +93,7 @@ class TinyRecipe:
     )
     henasy: TrainConfig = field(
         default_factory=lambda: TrainConfig(
-            num_steps=2000,
+            num_steps=1200,
             batch_size=40,
             learning_rate=8e-4,
             num_warmup_steps=40,
