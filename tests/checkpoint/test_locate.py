@@ -27,9 +27,7 @@ def test_locate_says_what_is_allowed(name: str, monkeypatch: pytest.MonkeyPatch,
     if name == "":
         assert locate_checkpoint(name) == Path()
         return
-    with pytest.raises(
-        NotFoundError, match="allowed: a checkpoint folder, henasy-tiny or henasy-household, or a hub"
-    ):
+    with pytest.raises(NotFoundError, match="allowed: a checkpoint folder, henasy-tiny or henasy-household"):
         locate_checkpoint(name)
 
 
