@@ -30,7 +30,7 @@ def script() -> ModuleType:
 def numbers(script: ModuleType) -> dict[str, float]:
     made: dict[str, float] = {}
     for number, method in enumerate(script.METHODS):
-        for kind in ("inter", "intra"):
+        for kind in ("inter", "intra", *script.MEASURES):
             made[f"{method}/{kind}"] = number / 10
             made |= {f"{method}/{kind} gain {part}": 0.01 * number - 0.005 for part in ("mean", "low", "high")}
     for thing in ("noun", "hand"):
@@ -42,6 +42,8 @@ def test_model_card_states_the_numbers_and_what_is_undecided(script: ModuleType,
     card = script.model_card(read_checkpoint(locate_checkpoint("henasy-tiny")), "m", numbers, numbers)
     assert "| colour histogram | 20.0 | +1.5 [+1.5, +1.5] | 20.0 | +1.5 [+1.5, +1.5] |" in card
     assert "Not shown to be better than: chance (inter), chance (intra)." in card
+    assert "| HENASY | 60.0 | 60.0 | 60.0 | 60.0 |" in card
+    assert "| colour histogram | 20.0 +1.5 [+1.5, +1.5] | 20.0 +1.5" in card
     assert "| acting hand | 0.250 | 0.250 | 0.250 | 0.250 |" in card
     assert "| 50.0 | 50.0 | 50.0 | 50.0 | 50.0 | 50.0 |" in card
 
