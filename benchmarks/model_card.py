@@ -136,7 +136,7 @@ def _words(numbers: Numbers) -> str:
     lines = [
         "## Names and swapped words",
         "",
-        "Top-1 of the handled object's noun among all nouns; the true narration among ten more with its verb, or its noun,",
+        "Top-1 of the handled object's noun among all nouns; the true narration among ten more with its verb, or noun,",
         "swapped. In percent, with HENASY's lead as above.",
         "",
         f"| method | {' | '.join(MEASURES)} |",
