@@ -25,15 +25,14 @@ def test_stem_gives_one_token_per_patch_and_keeps_the_asked_ones(stem: ConvStem)
     torch.testing.assert_close(stem(frames, keep), tokens[:, :, keep])
 
 
-def test_stem_token_lies_where_its_patch_lies(stem: ConvStem) -> None:
+def test_stem_feels_a_patch_in_its_own_token_and_nowhere_far_off(stem: ConvStem) -> None:
     frames = torch.zeros(1, 1, 3, 128, 128)
     touched = frames.clone()
     touched[..., 40:48, 64:72] = 3.0  # patch (5, 8) of 16 x 16
     moved = (stem(touched) - stem(frames)).abs().sum(dim=-1).reshape(16, 16)
-    places = torch.arange(16.0)
-    assert float((moved.sum(dim=1) * places).sum() / moved.sum()) == pytest.approx(5, abs=1)
-    assert float((moved.sum(dim=0) * places).sum() / moved.sum()) == pytest.approx(8, abs=1)
-    assert moved[0].max() == moved[:, 0].max() == 0  # five patches away nothing is felt
+    assert moved[5, 8] > 0
+    # worked out by hand, layer by layer: rows 1 to 10 and columns 4 to 13 are as far as it can be felt
+    assert moved[1:11, 4:14].sum() == moved.sum()
 
 
 def test_stem_in_training_does_not_mix_the_clips_of_a_batch(stem: ConvStem) -> None:
