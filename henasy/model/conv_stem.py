@@ -53,6 +53,7 @@ class ConvStem(nn.Module):
         self.blocks = nn.Sequential(*halving, ResidualBlock(stem_width, stem_width, stride=1))
         self.widen = nn.Linear(stem_width, width)
         self.learns_norms = False
+        self.train()
 
     def train(self, mode: bool = True) -> Self:
         """Switches all but the norms, unless these learn."""
