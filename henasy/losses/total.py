@@ -22,6 +22,8 @@ class LossWeights:
     """lambda_3"""
     entity_choice: float = 0.0
     """Of the noun's choice among its clip's entities; the paper has no such term."""
+    words: float = 0.0
+    """Of the clip against bare nouns and against bare verbs; the paper has no such terms."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

@@ -237,6 +237,9 @@ class HenasyConfig(Section):
     has_entity_mlp: bool = True
     """Whether entities reach the joint space through an MLP of their own, or through the video's linear map."""
 
+    keeps_global: bool = field(default=False, metadata=UNSTORED_DEFAULT)
+    """Whether the decoder's output is added to the global embedding; in the paper it is the clip's embedding alone."""
+
     def __post_init__(self) -> None:
         depth = self.dual.vision.depth
         require(
@@ -250,6 +253,12 @@ class HenasyConfig(Section):
             self,
             "has_entity_mlp",
             f"True unless local width {self.local.width} equals decoder width {self.decoder.width}",
+        )
+        require(
+            self.has_entity_mlp or not self.keeps_global,
+            self,
+            "keeps_global",
+            "False without an entity MLP: the video's linear map would start at zero for entities too",
         )
         require(
             self.decoder.design != MEAN or self.local.width == self.decoder.width,

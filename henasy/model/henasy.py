@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from henasy.model.config import HenasyConfig
 from henasy.model.decoder import VideoDecoder
 from henasy.model.dual import DualEncoder
+from henasy.model.fusion import Fusion
 from henasy.model.init import init_linears_
 from henasy.model.local_encoder import DirectLocalEncoder, LocalEncoder
 from henasy.model.saliency import own_patches
@@ -62,6 +63,7 @@ class Henasy(nn.Module):
         decoder: VideoDecoder,
         video_head: nn.Linear,
         entity_head: nn.Module | None,
+        fusion: Fusion,
     ) -> None:
         """Takes built parts; without an `entity_head` entities share the linear map of the video."""
         super().__init__()
@@ -71,6 +73,7 @@ class Henasy(nn.Module):
         self.decoder = decoder
         self.video_head = video_head
         self.entity_head = entity_head
+        self.fusion = fusion
         self.reset_parameters()
         self.train()
 
@@ -80,6 +83,7 @@ class Henasy(nn.Module):
         init_linears_(self.local, num_residuals=num_residuals)
         init_linears_(self.decoder, num_residuals=self.decoder.num_residuals)
         init_linears_(self.video_head, num_residuals=1)
+        self.fusion.init_head_(self.video_head)
         if self.entity_head is not None:
             init_linears_(self.entity_head, num_residuals=1)
 
@@ -102,11 +106,11 @@ class Henasy(nn.Module):
     def compose(self, sight: Sight) -> HenasyOutput:
         """What the trained parts make of it."""
         local = self.local(sight.levels)
-        video = self.video_head(self.decoder(local.entities, sight.patches.flatten(1, 2)))
+        decoded = self.video_head(self.decoder(local.entities, sight.patches.flatten(1, 2)))
         entity_head = self.video_head if self.entity_head is None else self.entity_head
         owned = own_patches(local.saliency)
         return HenasyOutput(
-            video=video,
+            video=self.fusion(decoded, sight.global_video),
             global_video=sight.global_video,
             entities=entity_head(local.entities),
             entity_tokens=local.entities,

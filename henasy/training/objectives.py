@@ -10,13 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from henasy.errors import ConfigError
 from henasy.losses.counted import CountedLoss, mean_of
-from henasy.losses.egonce import cosines, egonce, positive_pairs
+from henasy.losses.egonce import egonce, positive_pairs
 from henasy.losses.matching import ABSENT, clip_nouns, match_jointly
 from henasy.losses.noun_entity import entity_choice_loss, noun_cosines, noun_entity_loss
 from henasy.losses.projection import has_area, projection_loss, soft_overlap
 from henasy.losses.total import LossWeights, TotalLoss, total_loss
 from henasy.losses.verb_entities import verb_entities_loss
+from henasy.losses.words import WordLoss, word_loss
 from henasy.model.dual import DualEncoder
 from henasy.model.henasy import Henasy, HenasyOutput
 from henasy.training.data import TrainBatch
@@ -94,8 +96,8 @@ class DualObjective:
         with torch.autocast(video.device.type, enabled=False):  # a contrast in half precision is too coarse
             videos, texts, nouns_of, verbs_of = self.peers.gather(video, text, batch.nouns, batch.verbs)
             ego = egonce(videos, texts, positive_pairs(nouns_of, verbs_of), temperature=self.temperature).total
-            nouns = self._word_term(video, words[0], self.nouns, batch.noun_rows[:, 0])
-            verbs = self._word_term(video, words[1], self.verbs, batch.verb_rows)
+            nouns = narrated(video, words[0], self.nouns, batch.noun_rows[:, 0], temperature=self.temperature)
+            verbs = narrated(video, words[1], self.verbs, batch.verb_rows, temperature=self.temperature)
             boxed = self._region_term(regions, is_region, words[0], batch.box_nouns)
         terms = [term.value for term in self.peers.of_all(*nouns, *verbs, *boxed)]
         noun_loss, noun_hits, verb_loss, verb_hits, region_loss, region_hits = terms
@@ -109,20 +111,12 @@ class DualObjective:
         }
         return values | ({"regions": region_loss, "region_top1": region_hits} if self.region_weight else {})
 
-    def _word_term(self, video: Tensor, text: Tensor, words: Words, truth: Tensor) -> tuple[CountedLoss, CountedLoss]:
-        """Cross-entropy of the clips' words and the share of them that rank first."""
-        has_word = truth != ABSENT
-        logits = cosines(video[has_word], text) / self.temperature
-        return _chosen(logits.masked_fill(~words.is_narrated, -torch.inf), truth[has_word])
-
-    def _region_term(
-        self, regions: Tensor, is_region: Tensor, text: Tensor, box_nouns: Tensor
-    ) -> tuple[CountedLoss, CountedLoss]:
-        """The same of the boxes' nouns, hands among them."""
+    def _region_term(self, regions: Tensor, is_region: Tensor, text: Tensor, box_nouns: Tensor) -> WordLoss:
+        """Of the boxes' nouns, hands among them."""
         if not self.region_weight:
-            return _chosen(text[:0], box_nouns.flatten()[:0])
+            regions, is_region = text.new_zeros(*box_nouns.shape, text.shape[1]), torch.zeros_like(box_nouns).bool()
         is_named = is_region & (box_nouns != ABSENT)
-        return _chosen(cosines(regions[is_named], text) / self.temperature, box_nouns[is_named])
+        return word_loss(regions[is_named], text, box_nouns[is_named], temperature=self.temperature)
 
     def _kept(self, device: torch.device) -> Tensor | None:
         if self.keep_patches == 1.0:
@@ -132,10 +126,10 @@ class DualObjective:
         return torch.randperm(num_patches)[:count].sort().values.to(device)
 
 
-def _chosen(logits: Tensor, truth: Tensor) -> tuple[CountedLoss, CountedLoss]:
-    """Cross-entropy of (P, W) logits with the (P,) true words, and the share of them that rank first."""
-    losses = F.cross_entropy(logits, truth, reduction="none")
-    return mean_of(losses, logits), mean_of((logits.argmax(dim=-1) == truth).float(), logits.detach())
+def narrated(video: Tensor, text: Tensor, words: Words, truth: Tensor, *, temperature: float) -> WordLoss:
+    """Of (N, D) clips against the (W, D) narrated words; a clip whose word in (N,) is absent takes no part."""
+    has_word = truth != ABSENT
+    return word_loss(video[has_word], text, truth[has_word], temperature=temperature, is_allowed=words.is_narrated)
 
 
 class Grounding(NamedTuple):
@@ -153,7 +147,8 @@ class Grounding(NamedTuple):
 class HenasyObjective:
     """Stage two: Eq. 10 on frozen encoders, with nouns and boxes matched to entities at once.
 
-    `box_weight` of 0 leaves the noun matching to the cosine alone, as the paper writes it.
+    `box_weight` of 0 leaves the noun matching to the cosine alone, as the paper writes it. `verbs` are asked for by
+    `weights.words` alone.
     """
 
     def __init__(
@@ -165,12 +160,18 @@ class HenasyObjective:
         weights: LossWeights,
         box_weight: float,
         synonym_cosine: float | None,
+        verbs: Words | None = None,
         peers: Peers = ALONE,
     ) -> None:
+        if weights.words and verbs is None:
+            raise ConfigError(f"weights.words is {weights.words} and verbs is None; bare words need both dictionaries")
         self.model, self.temperature, self.weights, self.peers = model, temperature, weights, peers
         self.box_weight, self.synonym_cosine = box_weight, synonym_cosine
         with torch.no_grad():
             self.dictionary = F.normalize(model.encode_text(nouns.tokens).float(), dim=-1)
+            self._words = [(nouns, self.dictionary)]
+            if verbs is not None:
+                self._words.append((verbs, model.encode_text(verbs.tokens).float()))
 
     def __call__(self, batch: TrainBatch) -> dict[str, Tensor]:
         """Scalars of a batch: loss and its parts, and how much of each frame the largest entity takes."""
@@ -189,13 +190,14 @@ class HenasyObjective:
             phrases = self.model.encode_text(batch.phrase_tokens).float()
         with torch.autocast(text.device.type, enabled=False):  # a contrast in half precision is too coarse
             total, grounding = self._losses(out, text, phrases, batch)
+            words = self._narrated(out.video, batch)
         num_clips = len(out.video)
         valid, largest = self.peers.of_all(
             CountedLoss(out.is_valid.float().sum(dim=1).mean(), num_clips),
             CountedLoss(out.patch_share.amax(dim=1).mean(), num_clips),
         )
         return {
-            "loss": total.total,
+            "loss": total.total + self.weights.words * sum(term.loss.value for term in words.values()),
             "ego": total.egonce,
             "noun_entity": total.noun_entity.value,
             "verb_entities": total.verb_entities.value,
@@ -205,6 +207,7 @@ class HenasyObjective:
             "matched_overlap": grounding.overlap.value,
             "valid_entities": valid.value,
             "largest_share": largest.value,
+            **{f"{kind}_top1": term.top1.value for kind, term in words.items()},
         }
 
     def _losses(
@@ -232,6 +235,18 @@ class HenasyObjective:
             weights=self.weights,
         )
         return total, grounding
+
+    def _narrated(self, video: Tensor, batch: TrainBatch) -> dict[str, WordLoss]:
+        """Clips against bare nouns and bare verbs, as all processes see it; nothing where that weighs nothing."""
+        if not self.weights.words:
+            return {}
+        truths = (batch.noun_rows[:, 0], batch.verb_rows)
+        terms = [
+            narrated(video, text, words, truth, temperature=self.temperature)
+            for (words, text), truth in zip(self._words, truths, strict=True)
+        ]
+        nouns, noun_top1, verbs, verb_top1 = self.peers.of_all(*terms[0], *terms[1])
+        return {"noun": WordLoss(nouns, noun_top1), "verb": WordLoss(verbs, verb_top1)}
 
     def _grounding(self, out: HenasyOutput, batch: TrainBatch) -> Grounding:
         """What nouns and boxes ask of the entities, under one matching."""

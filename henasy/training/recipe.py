@@ -93,7 +93,7 @@ class TinyRecipe:
     )
     henasy: TrainConfig = field(
         default_factory=lambda: TrainConfig(
-            num_steps=1200,
+            num_steps=2400,
             batch_size=40,
             learning_rate=8e-4,
             num_warmup_steps=40,
@@ -110,7 +110,7 @@ class TinyRecipe:
     """Weight of the bare nouns and of the bare verbs beside EgoNCE, for images and clips."""
     region_weight: float = 1.0
     """Weight of the nouns of boxes beside EgoNCE in the same stages."""
-    loss_weights: LossWeights = field(default_factory=lambda: LossWeights(entity_choice=0.5))
+    loss_weights: LossWeights = field(default_factory=lambda: LossWeights(entity_choice=0.5, words=0.5))
     """Of the last stage."""
     box_weight: float = 2.0
     """Weight of boxes against the cosine when nouns meet entities; 0 is the paper's matching."""
@@ -160,8 +160,8 @@ def prepare(archive: Path, validation: Path, run: Path, recipe: TinyRecipe, *, n
 
 
 def tiny_config(vocab_size: int) -> HenasyConfig:
-    """Sizes of henasy-tiny for a vocabulary."""
-    return tiny(vocab_size=vocab_size)
+    """Sizes of what the recipe trains, for a vocabulary: what entities add stands beside the global embedding."""
+    return replace(tiny(vocab_size=vocab_size), keeps_global=True)
 
 
 def train_dual(
@@ -239,6 +239,7 @@ def train_henasy(
     objective = HenasyObjective(
         model,
         nouns=_words(data, data.cache.nouns, device),
+        verbs=_words(data, data.cache.verbs, device),
         temperature=recipe.temperature,
         weights=recipe.loss_weights,
         box_weight=recipe.box_weight,

@@ -1,10 +1,13 @@
 """The whole model: shapes, what is frozen, what learns, what is deterministic."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from henasy.errors import InputError
+from henasy.errors import ConfigError, InputError
 from henasy.model.build import build_dual, build_henasy
 from henasy.model.config import DecoderConfig, DualConfig, HenasyConfig, LocalConfig, TextConfig, VisionConfig
 from henasy.model.dual import DualEncoder
@@ -160,3 +163,28 @@ def test_bad_frames_are_refused(shape: tuple[int, ...]) -> None:
 def test_bad_tokens_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match=r"tokens: shape .* allowed: \(texts, 1 to 12\)"):
         _dual().encode_text(torch.zeros(shape, dtype=torch.long))
+
+
+def test_beside_the_global_embedding_training_starts_from_it() -> None:
+    model = _henasy(replace(_config(), keeps_global=True)).eval()
+    out = model(_frames())
+    torch.testing.assert_close(out.video, F.normalize(out.global_video, dim=-1), rtol=0, atol=0)
+    assert not torch.equal(out.entities, torch.zeros_like(out.entities))
+    out.video[:, 0].sum().backward()
+    torch.nn.init.ones_(model.video_head.bias)
+    moved = model(_frames())
+    torch.testing.assert_close(moved.video, F.normalize(out.global_video, dim=-1) + 1)
+
+
+def test_beside_the_global_embedding_weights_have_the_names_of_the_paper_s_model() -> None:
+    alone, beside = _henasy(), _henasy(replace(_config(), keeps_global=True))
+    beside.load_state_dict(alone.state_dict())
+    alone, beside = alone.eval(), beside.eval()
+    theirs, ours = alone(_frames()), beside(_frames())
+    torch.testing.assert_close(ours.video, theirs.video + F.normalize(theirs.global_video, dim=-1))
+    torch.testing.assert_close(ours.entities, theirs.entities, rtol=0, atol=0)
+
+
+def test_beside_the_global_embedding_entities_need_a_map_of_their_own() -> None:
+    with pytest.raises(ConfigError, match="keeps_global is True"):
+        replace(_config(decoder_width=20, has_entity_mlp=False), keeps_global=True)

@@ -1,0 +1,71 @@
+"""What the stage of entities adds to the paper's sum."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from henasy.errors import ConfigError
+from henasy.evaluation.training_probe import RandomBatches, random_tokens
+from henasy.losses.total import LossWeights
+from henasy.model.build import build_henasy
+from henasy.model.config import DecoderConfig, DualConfig, HenasyConfig, LocalConfig, TextConfig, VisionConfig
+from henasy.model.henasy import Henasy
+from henasy.training.objectives import HenasyObjective, Words
+
+NUM_WORDS = 6
+CPU = torch.device("cpu")
+
+
+def _model() -> Henasy:
+    torch.manual_seed(0)
+    config = HenasyConfig(
+        dual=DualConfig(
+            vision=VisionConfig(image_px=32, patch_px=8, width=32, depth=2, heads=2, num_frames=2),
+            text=TextConfig(width=24, heads=2, layers=1, context_length=12, vocab_size=64),
+            joint_dim=16,
+        ),
+        local=LocalConfig(width=20, heads=2, num_group_tokens=6, num_entities=3, num_bootstrap_layers=2),
+        decoder=DecoderConfig(width=28, heads=2, depth=1),
+    )
+    return build_henasy(config).eval()
+
+
+def _words(seed: int, is_narrated: list[bool]) -> Words:
+    tokens = random_tokens(NUM_WORDS, 64, torch.Generator().manual_seed(seed))
+    return Words(tokens=tokens, is_narrated=torch.tensor(is_narrated))
+
+
+def _objective(model: Henasy, words: float, verbs: Words | None) -> HenasyObjective:
+    return HenasyObjective(
+        model,
+        nouns=_words(1, [True] * 5 + [False]),
+        verbs=verbs,
+        temperature=0.07,
+        weights=LossWeights(words=words),
+        box_weight=2.0,
+        synonym_cosine=None,
+    )
+
+
+def test_bare_words_add_their_two_weighted_contrasts() -> None:
+    model, verbs = _model(), _words(2, [True] * NUM_WORDS)
+    batch = RandomBatches(model.config.dual, 4).batch(0, 0, CPU)
+    noun_rows, verb_rows = batch.noun_rows.clone().clamp(max=4), batch.verb_rows.clone()
+    noun_rows[2], verb_rows[:3] = -1, -1
+    batch = batch._replace(noun_rows=noun_rows, verb_rows=verb_rows)
+    without, with_words = _objective(model, 0.0, None)(batch), _objective(model, 0.25, verbs)(batch)
+
+    video = F.normalize(model(batch.frames).video, dim=-1)
+    added = 0.0
+    for words, truth in ((_words(1, [True] * 5), noun_rows[:, 0]), (verbs, verb_rows)):
+        text = F.normalize(model.encode_text(words.tokens[: len(words.is_narrated)]), dim=-1)
+        logs = (video @ text.T / 0.07).log_softmax(dim=-1)
+        own = [logs[row, word].item() for row, word in enumerate(truth.tolist()) if word >= 0]
+        added -= sum(own) / len(own)
+    torch.testing.assert_close(with_words["loss"] - without["loss"], torch.tensor(0.25 * added), rtol=1e-4, atol=1e-5)
+    assert {"noun_top1", "verb_top1"} == set(with_words) - set(without)
+
+
+def test_bare_words_need_verbs() -> None:
+    with pytest.raises(ConfigError, match=r"weights.words is 0.25 and verbs is None"):
+        _objective(_model(), 0.25, None)
