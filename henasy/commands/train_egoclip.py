@@ -1,9 +1,12 @@
 """`henasy-train egoclip` and `henasy-train boxes`: the paper's training on Ego4D, and the boxes it is given."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
+from henasy.commands.option_groups import grouped
 from henasy.commands.train_evaluations import evaluation_options, folder_scores
 from henasy.errors import HenasyError
 from henasy.training.config import PRECISIONS, TrainConfig
@@ -18,85 +21,90 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 _NEW = click.Path(path_type=Path, file_okay=False)
 
 
+def _training(*, num_steps: int | None, **settings: Any) -> TrainConfig:
+    """The paper's fixed learning rate; the epochs end a run without `num_steps`."""
+    return TrainConfig(num_steps=num_steps or 10**9, min_learning_rate_ratio=1.0, beta2=0.999, **settings)
+
+
+_files = grouped(
+    "files",
+    EgoClipFiles,
+    click.option("--annotations", type=_FILE, required=True, help="egoclip.csv."),
+    click.option(
+        "--videos", type=_FOLDER, required=True, help="Whole files, <uid>.mp4/<second>.mp4 or <uid>/<number>.mp4."
+    ),
+    click.option("--taxonomy", type=_FOLDER, required=True, help="Folder of narration_{noun,verb}_taxonomy.csv."),
+    click.option("--boxes", type=_FILE, help="Parquet of `henasy-train boxes`; none trains without boxes."),
+    click.option(
+        "--phrases", type=_FILE, help="Parquet of `henasy-train phrases`; none takes the taxonomy's verb and object."
+    ),
+)
+_recipe = grouped(
+    "recipe",
+    EgoClipRecipe,
+    click.option("--epochs", "num_epochs", default=5.0, show_default=True, help="Times that every clip is an anchor."),
+    click.option("--crop", type=click.Choice(CROPS), default="random", show_default=True),
+    click.option("--moments", type=click.Choice(MOMENTS), default="random", show_default=True),
+    click.option("--segment", "segment_s", default=60.0, show_default=True, help="Seconds that hold a hard negative."),
+    click.option(
+        "--numbered-chunk", "numbered_chunk_s", default=600, show_default=True, help="Seconds of <uid>/<number>.mp4."
+    ),
+    click.option("--hand-word", help="Names boxes of hands by this word of the taxonomy; the paper's have no names."),
+    click.option("--box-weight", default=0.0, show_default=True, help="Of named boxes in the matching with nouns."),
+    click.option(
+        "--max-missing-share", default=0.01, show_default=True, help="Share of clips that may lack a file or a span."
+    ),
+    click.option("--max-refused-share", default=0.01, show_default=True, help="Share of clips that may not decode."),
+)
+_train = grouped(
+    "train",
+    _training,
+    click.option("--steps", "num_steps", type=click.IntRange(min=1), help="At most so many steps, to try things out."),
+    click.option("--batch-size", default=128, show_default=True, help="Anchors per step of all processes."),
+    click.option(
+        "--micro-batches", "num_micro_batches", default=1, show_default=True, help="Parts of a step, to save memory."
+    ),
+    click.option(
+        "--joint-contrast",
+        "is_joint_contrast",
+        is_flag=True,
+        help="Contrast over all parts of a step; each then goes through twice.",
+    ),
+    click.option("--recompute", "is_recomputing", is_flag=True, help="Activation checkpointing."),
+    click.option("--compile", "is_compiled", is_flag=True, help="torch.compile."),
+    click.option("--precision", type=click.Choice(PRECISIONS), default="float32", show_default=True),
+    click.option("--learning-rate", default=3e-5, show_default=True, help="Fixed."),
+    click.option("--weight-decay", default=0.01, show_default=True),
+    click.option("--seed", default=0, show_default=True),
+    click.option("--ahead", "num_prefetched", default=2, show_default=True, help="Steps that are decoded ahead."),
+    click.option("--log-every", default=10, show_default=True, help="Steps."),
+    click.option("--checkpoint-every", default=1000, show_default=True, help="Steps."),
+    click.option("--keep", "num_kept", default=2, show_default=True, help="Newest checkpoints to keep."),
+    click.option("--tensorboard", "has_tensorboard", is_flag=True, help="Log for TensorBoard too."),
+)
+
+
 @click.command("egoclip")
-@click.option("--annotations", type=_FILE, required=True, help="egoclip.csv.")
-@click.option(
-    "--videos", type=_FOLDER, required=True, help="Whole files, <uid>.mp4/<second>.mp4 or <uid>/<number>.mp4."
-)
-@click.option("--taxonomy", type=_FOLDER, required=True, help="Folder of narration_{noun,verb}_taxonomy.csv.")
-@click.option("--boxes", type=_FILE, help="Parquet of `henasy-train boxes`; none trains without boxes.")
-@click.option(
-    "--phrases", type=_FILE, help="Parquet of `henasy-train phrases`; none takes the taxonomy's verb and object."
-)
+@_files
 @click.option("--model", type=_FOLDER, required=True, help="Dual encoder, from `henasy-model import-lavila`.")
 @click.option("--preset", type=click.Choice(list(PRESETS)), default="base", show_default=True, help="Sizes.")
 @click.option("--out", type=_NEW, required=True, help="The run's folder; the same command goes on there.")
 @click.option("--cache", type=_NEW, help="Memory-mapped copies of the annotations; OUT/cache.")
-@click.option("--epochs", default=5.0, show_default=True, help="Times that every clip is an anchor.")
-@click.option("--steps", type=click.IntRange(min=1), help="At most so many steps, to try things out.")
-@click.option("--batch-size", default=128, show_default=True, help="Anchors per step of all processes.")
-@click.option("--micro-batches", default=1, show_default=True, help="Parts of a step, to save memory.")
-@click.option("--joint-contrast", is_flag=True, help="Contrast over all parts of a step; each then goes through twice.")
-@click.option("--recompute", is_flag=True, help="Activation checkpointing.")
-@click.option("--compile", "is_compiled", is_flag=True, help="torch.compile.")
-@click.option("--precision", type=click.Choice(PRECISIONS), default="float32", show_default=True)
-@click.option("--learning-rate", default=3e-5, show_default=True, help="Fixed.")
-@click.option("--weight-decay", default=0.01, show_default=True)
-@click.option("--seed", default=0, show_default=True)
-@click.option("--crop", type=click.Choice(CROPS), default="random", show_default=True)
-@click.option("--moments", type=click.Choice(MOMENTS), default="random", show_default=True)
-@click.option("--segment", "segment_s", default=60.0, show_default=True, help="Seconds that hold a hard negative.")
-@click.option("--numbered-chunk", "chunk_s", default=600, show_default=True, help="Seconds of <uid>/<number>.mp4.")
-@click.option("--hand-word", help="Names boxes of hands by this word of the taxonomy; the paper's have no names.")
-@click.option("--box-weight", default=0.0, show_default=True, help="Of named boxes in the matching with nouns.")
-@click.option(
-    "--max-missing-share", default=0.01, show_default=True, help="Share of clips that may lack a file or a span."
-)
-@click.option("--max-refused-share", default=0.01, show_default=True, help="Share of clips that may not decode.")
+@_recipe
+@_train
 @click.option("--workers", default=8, show_default=True, help="Decoding processes of each training process.")
-@click.option("--ahead", default=2, show_default=True, help="Steps that are decoded ahead.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:N, or auto.")
-@click.option("--log-every", default=10, show_default=True, help="Steps.")
-@click.option("--checkpoint-every", default=1000, show_default=True, help="Steps.")
-@click.option("--keep", default=2, show_default=True, help="Newest checkpoints to keep.")
-@click.option("--tensorboard", is_flag=True, help="Log for TensorBoard too.")
 @evaluation_options
 def egoclip(
-    annotations: Path,
-    videos: Path,
-    taxonomy: Path,
-    boxes: Path | None,
-    phrases: Path | None,
+    files: EgoClipFiles,
     model: Path,
     preset: str,
     out: Path,
     cache: Path | None,
-    epochs: float,
-    steps: int | None,
-    batch_size: int,
-    micro_batches: int,
-    joint_contrast: bool,
-    recompute: bool,
-    is_compiled: bool,
-    precision: str,
-    learning_rate: float,
-    weight_decay: float,
-    seed: int,
-    crop: str,
-    moments: str,
-    segment_s: float,
-    chunk_s: int,
-    hand_word: str | None,
-    box_weight: float,
-    max_missing_share: float,
-    max_refused_share: float,
+    recipe: EgoClipRecipe,
+    train: TrainConfig,
     workers: int,
-    ahead: int,
     device: str,
-    log_every: int,
-    checkpoint_every: int,
-    keep: int,
-    tensorboard: bool,
     evaluate: tuple[str, ...],
     evaluate_every: int | None,
     best: str,
@@ -107,39 +115,9 @@ def egoclip(
     """
     try:
         run = EgoClipRun(
-            files=EgoClipFiles(annotations, videos, taxonomy, boxes, phrases),
-            recipe=EgoClipRecipe(
-                num_epochs=epochs,
-                crop=crop,  # type: ignore[arg-type]  # the recipe checks it
-                moments=moments,  # type: ignore[arg-type]
-                segment_s=segment_s,
-                numbered_chunk_s=chunk_s,
-                hand_word=hand_word,
-                box_weight=box_weight,
-                max_missing_share=max_missing_share,
-                max_refused_share=max_refused_share,
-            ),
-            train=TrainConfig(
-                num_steps=steps or 10**9,
-                batch_size=batch_size,
-                num_micro_batches=micro_batches,
-                is_joint_contrast=joint_contrast,
-                is_recomputing=recompute,
-                is_compiled=is_compiled,
-                num_prefetched=ahead,
-                learning_rate=learning_rate,
-                min_learning_rate_ratio=1.0,
-                weight_decay=weight_decay,
-                beta2=0.999,
-                precision=precision,
-                seed=seed,
-                log_every=log_every,
-                evaluate_every=evaluate_every or 0,
-                checkpoint_every=checkpoint_every,
-                num_kept=keep,
-                best_metric=best,
-                has_tensorboard=tensorboard,
-            ),
+            files=files,
+            recipe=recipe,
+            train=replace(train, evaluate_every=evaluate_every or 0, best_metric=best),
             model=model,
             preset=preset,
             out=out,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ import torch
 
 from henasy.checkpoint.folder import Checkpoint, read_checkpoint
 from henasy.checkpoint.locate import locate_checkpoint
+from henasy.commands.option_groups import grouped
 from henasy.errors import ConfigError, HenasyError
 from henasy.losses.egoncepp import TEMPERATURE
 from henasy.model.adapters import TOWERS, AdapterConfig
@@ -24,6 +26,37 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 _CHECKPOINTS = 10
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Data:
+    """The clips to train on: those of a rendered archive, or EgoClip's."""
+
+    archive: Path | None
+    annotations: Path | None
+    videos: Path | None
+    taxonomy: Path | None
+    swaps: Path | None
+
+    def __post_init__(self) -> None:
+        needed = {"--annotations": self.annotations, "--videos": self.videos, "--taxonomy": self.taxonomy}
+        given = [name for name, value in {**needed, "--swaps": self.swaps}.items() if value is not None]
+        if self.archive is not None and given:
+            raise ConfigError(f"--archive cannot be used together with {', '.join(given)}")
+        missing = [name for name, value in needed.items() if value is None]
+        if self.archive is None and missing:
+            raise ConfigError(
+                f"{', '.join(missing)} missing: give --archive, or --annotations, --videos and --taxonomy"
+            )
+
+    def egoclip(self, cache: Path) -> EgoClipFolders:
+        """Where EgoClip lies."""
+        assert self.annotations is not None
+        assert self.videos is not None
+        assert self.taxonomy is not None
+        return EgoClipFolders(
+            annotations=self.annotations, videos=self.videos, taxonomy=self.taxonomy, cache=cache, swaps=self.swaps
+        )
+
+
 class _Place(NamedTuple):
     """Where a run is written, and this process among those of the run."""
 
@@ -34,47 +67,83 @@ class _Place(NamedTuple):
     say: Callable[[str], None]
 
 
+def _recipe(
+    *,
+    num_steps: int,
+    batch_size: int,
+    learning_rate: float,
+    precision: str,
+    seed: int,
+    rank: int,
+    towers: str,
+    num_verb_swaps: int,
+    num_noun_swaps: int,
+    temperature: float,
+) -> ContinuedRecipe:
+    return ContinuedRecipe(
+        train=TrainConfig(
+            num_steps=num_steps,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            num_warmup_steps=num_steps // 10,
+            min_learning_rate_ratio=0.02,
+            precision=precision,
+            recolour=0.3,  # as henasy-tiny's last stage
+            seed=seed,
+            checkpoint_every=max(1, num_steps // _CHECKPOINTS),
+        ),
+        adapters=AdapterConfig(rank=rank, alpha=rank, towers=towers),
+        swaps=SwapConfig(num_verb_swaps=num_verb_swaps, num_noun_swaps=num_noun_swaps),
+        temperature=temperature,
+    )
+
+
+_recipe_options = grouped(
+    "recipe",
+    _recipe,
+    click.option("--steps", "num_steps", default=400, show_default=True, help="Optimiser steps."),
+    click.option(
+        "--batch-size", default=16, show_default=True, help="Anchors per step; each brings a clip from nearby."
+    ),
+    click.option("--learning-rate", default=3e-5, show_default=True, help="Peak; EgoNCE++'s own."),
+    click.option("--rank", default=16, show_default=True, help="Rank of the adapters."),
+    click.option("--towers", type=click.Choice(TOWERS), default="both", show_default=True, help="What is adapted."),
+    click.option(
+        "--verb-swaps", "num_verb_swaps", default=5, show_default=True, help="Captions with another verb per clip."
+    ),
+    click.option(
+        "--noun-swaps", "num_noun_swaps", default=5, show_default=True, help="Captions with another noun per clip."
+    ),
+    click.option("--temperature", default=TEMPERATURE, show_default=True, help="Of the contrast."),
+    click.option("--precision", type=click.Choice(PRECISIONS), default="bfloat16", show_default=True),
+    click.option("--seed", default=0, show_default=True, help="Fixes batches, swaps and the adapters' start."),
+)
+_data_options = grouped(
+    "data",
+    _Data,
+    click.option("--archive", type=_FOLDER, help="Rendered archive to train on."),
+    click.option("--annotations", type=_FILE, help="egoclip.csv to train on, in place of --archive."),
+    click.option("--videos", type=_FOLDER, help="Folder of its videos."),
+    click.option("--taxonomy", type=_FOLDER, help="Folder of its noun and verb taxonomy."),
+    click.option("--swaps", type=_FILE, help="Parquet of `henasy-train swaps`; none swaps words by the taxonomy."),
+)
+
+
 @click.command()
 @click.argument("checkpoint")
 @click.option("--out", "run", type=_FOLDER, required=True, help="Folder of the run; the same command goes on there.")
-@click.option("--archive", type=_FOLDER, help="Rendered archive to train on.")
+@_data_options
 @click.option("--cache", type=_FOLDER, help="Where its decoded clips, or EgoClip's columns, are kept; RUN/cache.")
-@click.option("--annotations", type=_FILE, help="egoclip.csv to train on, in place of --archive.")
-@click.option("--videos", type=_FOLDER, help="Folder of its videos.")
-@click.option("--taxonomy", type=_FOLDER, help="Folder of its noun and verb taxonomy.")
-@click.option("--swaps", type=_FILE, help="Parquet of `henasy-train swaps`; none swaps words by the taxonomy.")
-@click.option("--steps", default=400, show_default=True, help="Optimiser steps.")
-@click.option("--batch-size", default=16, show_default=True, help="Anchors per step; each brings a clip from nearby.")
-@click.option("--learning-rate", default=3e-5, show_default=True, help="Peak; EgoNCE++'s own.")
-@click.option("--rank", default=16, show_default=True, help="Rank of the adapters.")
-@click.option("--towers", type=click.Choice(TOWERS), default="both", show_default=True, help="What is adapted.")
-@click.option("--verb-swaps", default=5, show_default=True, help="Captions with another verb per clip.")
-@click.option("--noun-swaps", default=5, show_default=True, help="Captions with another noun per clip.")
-@click.option("--temperature", default=TEMPERATURE, show_default=True, help="Of the contrast.")
-@click.option("--precision", type=click.Choice(PRECISIONS), default="bfloat16", show_default=True)
-@click.option("--seed", default=0, show_default=True, help="Fixes batches, swaps and the adapters' start.")
+@_recipe_options
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:N, or auto.")
 @click.option("--workers", default=2, show_default=True, help="Processes that decode.")
 @click.option("--threads", default=0, show_default=True, help="CPU threads of the training itself; 0 takes all.")
 def egoncepp(
     checkpoint: str,
     run: Path,
-    archive: Path | None,
+    data: _Data,
     cache: Path | None,
-    annotations: Path | None,
-    videos: Path | None,
-    taxonomy: Path | None,
-    swaps: Path | None,
-    steps: int,
-    batch_size: int,
-    learning_rate: float,
-    rank: int,
-    towers: str,
-    verb_swaps: int,
-    noun_swaps: int,
-    temperature: float,
-    precision: str,
-    seed: int,
+    recipe: ContinuedRecipe,
     device: str,
     workers: int,
     threads: int,
@@ -87,30 +156,13 @@ def egoncepp(
     if threads:
         torch.set_num_threads(threads)
     try:
-        recipe = ContinuedRecipe(
-            train=TrainConfig(
-                num_steps=steps,
-                batch_size=batch_size,
-                learning_rate=learning_rate,
-                num_warmup_steps=steps // 10,
-                min_learning_rate_ratio=0.02,
-                precision=precision,
-                recolour=0.0 if archive is None else 0.3,  # as henasy-tiny's third stage
-                seed=seed,
-                checkpoint_every=max(1, steps // _CHECKPOINTS),
-            ),
-            adapters=AdapterConfig(rank=rank, alpha=rank, towers=towers),
-            swaps=SwapConfig(num_verb_swaps=verb_swaps, num_noun_swaps=noun_swaps),
-            temperature=temperature,
-        )
+        if data.archive is None:
+            recipe = replace(recipe, train=replace(recipe.train, recolour=0.0))  # real things keep their colours
         place, folder = own_device(device), locate_checkpoint(checkpoint)
         peers = join_peers(place)
         say = click.echo if peers.is_main else _say_nothing
         own = _Place(run, cache or run / "cache", workers, peers, say)
-        needed = {"--annotations": annotations, "--videos": videos, "--taxonomy": taxonomy}
-        egoclip = _egoclip(needed, swaps, own.cache, is_archive_given=archive is not None)
-        opened = _open(archive or egoclip, read_checkpoint(folder), recipe.train, own)
-        with opened as clips:
+        with _open(data, read_checkpoint(folder), recipe.train, own) as clips:
             merged = continue_training(
                 folder,
                 run,
@@ -128,32 +180,14 @@ def egoncepp(
     say(f"wrote {merged}: henasy-index build VIDEOS --model {merged}")
 
 
-def _egoclip(
-    needed: dict[str, Path | None], swaps: Path | None, cache: Path, *, is_archive_given: bool
-) -> EgoClipFolders | None:
-    """Where EgoClip lies; None when a rendered archive is given."""
-    if is_archive_given:
-        given = [name for name, value in {**needed, "--swaps": swaps}.items() if value is not None]
-        if given:
-            raise ConfigError(f"--archive cannot be used together with {', '.join(given)}")
-        return None
-    missing = [name for name, value in needed.items() if value is None]
-    if missing:
-        raise ConfigError(f"{', '.join(missing)} missing: give --archive, or --annotations, --videos and --taxonomy")
-    annotations, videos, taxonomy = (value for value in needed.values() if value is not None)
-    return EgoClipFolders(annotations=annotations, videos=videos, taxonomy=taxonomy, cache=cache, swaps=swaps)
-
-
-def _open(
-    data: Path | EgoClipFolders | None, checkpoint: Checkpoint, config: TrainConfig, place: _Place
-) -> AbstractContextManager[Clips]:
+def _open(data: _Data, checkpoint: Checkpoint, config: TrainConfig, place: _Place) -> AbstractContextManager[Clips]:
     """The clips of a rendered archive's folder, or of EgoClip's."""
-    assert data is not None
     workers, peers, say = place.workers, place.peers, place.say
-    if isinstance(data, EgoClipFolders):
-        return egoclip_clips(data, place.run, checkpoint, config, num_workers=workers, peers=peers, report=say)
+    if data.archive is None:
+        folders = data.egoclip(place.cache)
+        return egoclip_clips(folders, place.run, checkpoint, config, num_workers=workers, peers=peers, report=say)
     return nullcontext(
-        archive_clips(data, place.cache, checkpoint, config, num_workers=workers, peers=peers, report=say)
+        archive_clips(data.archive, place.cache, checkpoint, config, num_workers=workers, peers=peers, report=say)
     )
 
 

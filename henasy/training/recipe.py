@@ -43,19 +43,22 @@ THING_PX = 48
 NUM_MOMENTS = 8
 
 
+def _stage(**settings: Any) -> TrainConfig:
+    """What the stages have in common, but for what `settings` say."""
+    common = {"precision": "bfloat16", "weight_decay": 0.05, "min_learning_rate_ratio": 0.02}
+    return TrainConfig(**{**common, **settings})
+
+
 @dataclass(frozen=True, kw_only=True)
 class TinyRecipe:
     """Settings of the four stages. The defaults are those of henasy-household."""
 
     things: TrainConfig = field(
-        default_factory=lambda: TrainConfig(
+        default_factory=lambda: _stage(
             num_steps=4000,
             batch_size=32,
             learning_rate=2e-3,
             num_warmup_steps=30,
-            min_learning_rate_ratio=0.02,
-            weight_decay=0.05,
-            precision="bfloat16",
             recolour=0.9,
             seed=4,
             log_every=100,
@@ -64,42 +67,35 @@ class TinyRecipe:
         )
     )
     images: TrainConfig = field(
-        default_factory=lambda: TrainConfig(
+        default_factory=lambda: _stage(
             num_steps=400,
             batch_size=64,
             learning_rate=1e-3,
             num_warmup_steps=60,
             min_learning_rate_ratio=0.3,
-            weight_decay=0.05,
-            precision="bfloat16",
             keep_patches=0.5,
             recolour=0.6,
             seed=1,
         )
     )
     clips: TrainConfig = field(
-        default_factory=lambda: TrainConfig(
+        default_factory=lambda: _stage(
             num_steps=900,
             batch_size=48,
             learning_rate=8e-4,
             num_warmup_steps=60,
-            min_learning_rate_ratio=0.02,
-            weight_decay=0.05,
-            precision="bfloat16",
             keep_patches=0.5,
             recolour=0.6,
             seed=2,
         )
     )
     henasy: TrainConfig = field(
-        default_factory=lambda: TrainConfig(
+        default_factory=lambda: _stage(
             num_steps=2400,
             batch_size=40,
             learning_rate=8e-4,
             num_warmup_steps=40,
-            min_learning_rate_ratio=0.02,
             weight_decay=0.02,
-            precision="bfloat16",
             recolour=0.3,
             seed=3,
         )

@@ -1,0 +1,46 @@
+"""Options of a command that belong together and reach it as one argument."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from henasy.errors import HenasyError
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def grouped(name: str, build: Callable[..., Any], *options: Decorator) -> Decorator:
+    """Adds options to a click command, which gets `build(**values of the options)` as its argument `name`.
+
+    What `build` refuses with a HenasyError ends the command with its message.
+    """
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def called(**values: Any) -> Any:
+            own = {option: values.pop(option) for option in names}
+            try:
+                built = build(**own)
+            except HenasyError as error:
+                raise click.ClickException(str(error)) from error
+            return command(**values, **{name: built})
+
+        return _with(options, called)
+
+    names = [parameter.name for parameter in _with(options, _nothing()).__click_params__]  # type: ignore[attr-defined]
+    return decorate
+
+
+def _with(options: tuple[Decorator, ...], command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _nothing() -> Callable[..., Any]:
+    def nothing() -> None:
+        """Only carries options."""
+
+    return nothing
