@@ -1,8 +1,8 @@
 """Narrations as somebody would type them into a search."""
 
-import re
 from collections.abc import Callable
 
+from henasy.text.gerund import gerund
 from henasy.text.phrases import find_phrases, tag_end
 from henasy.text.words import verb_of
 
@@ -19,7 +19,7 @@ def as_order(narration: str) -> str:
 
 def as_gerund(narration: str) -> str:
     """The narration with its first verb in -ing, "opening the jar"; as a sentence where no verb opens it."""
-    return _with_verb(narration, _gerund)
+    return _with_verb(narration, gerund)
 
 
 def _with_verb(narration: str, form: Callable[[str], str]) -> str:
@@ -29,9 +29,3 @@ def _with_verb(narration: str, form: Callable[[str], str]) -> str:
     word, blank, rest = text.partition(" ")
     base = verb_of(word.lower())
     return text if base is None else f"{form(base)}{blank}{rest}"
-
-
-def _gerund(base: str) -> str:
-    if re.fullmatch(r"[^aeiou]*[aeiou][^aeiouwxy]", base):
-        return f"{base}{base[-1]}ing"
-    return re.sub(r"(?<=[^aeiouy])e$", "", base) + "ing"

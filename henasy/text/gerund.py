@@ -11,6 +11,7 @@ from henasy.text.words import IRREGULAR_FORMS, verb_of
 _KEEPS_E = re.compile(r"(ee|oe|ye|nge)$")
 _DROPS_E_AFTER_NG = frozenset({"arrange", "change", "exchange", "rearrange", "plunge", "sponge"})
 _ONE_SYLLABLE_CVC = re.compile(r"^[^aeiou]+(?:u(?=[aeiou]))?[aeiou][bdfgklmnprtvz]$")
+_STRESSED_AT_THE_END = frozenset({"begin", "commit", "forget", "permit", "prefer", "refer", "submit", "transfer"})
 _PREFIXES = ("un", "re")
 _IS_GERUND = re.compile(r"[aeiouy].*ing$")
 
@@ -60,6 +61,6 @@ def _with_ing(base: str) -> str:
 
 
 def _doubles(base: str) -> bool:
-    """Whether the last consonant is doubled: one stressed syllable, as in "cut" and "unplug" but not in "open"."""
+    """Whether the last consonant is doubled: its syllable is stressed, as in "cut" and "unplug" but not in "open"."""
     stems = [base, *(base.removeprefix(prefix) for prefix in _PREFIXES if base.startswith(prefix))]
-    return any(_ONE_SYLLABLE_CVC.match(stem) for stem in stems)
+    return base in _STRESSED_AT_THE_END or any(_ONE_SYLLABLE_CVC.match(stem) for stem in stems)

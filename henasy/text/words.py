@@ -10,21 +10,21 @@ def _set(words: str) -> frozenset[str]:
 VERBS = _set(
     """
     activate add adjust apply arrange assemble attach beat bend blend boil break bring brush build bury butter
-    button carry catch change check chop clap clean clear climb close coat collect come compress connect cook
+    button carry catch change check chop clap clean clear climb close coat collect come compress conceal connect cook
     cool count cover crack crumple crush cut deconstruct demonstrate detach dice dig dip discard disconnect
     dismantle distribute divide drag drain draw drill drink drive drop dry dump eat empty enter erase
     examine extract fasten feed fetch fill filter find fix flatten flip flush fold form fry gather get give go
-    grab grate grease grill grind grip hammer hang have heat hit hold increase inflate insert inspect iron
+    grab grate grease grill grind grip hammer hang have heat hide hit hold increase inflate insert inspect iron
     jiggle join juggle juice jump kick knead knit knock lather lay lean leave let lift light listen load lock
     look loosen lower make mark mash measure melt mix mop move mow nail observe open operate pack paint pass
-    paste pat peel pet pick pierce pile pin place plant play plug point polish pour prepare press prune pull
+    paste pat peel pet pick pierce pile pin place plant play plug point polish position pour prepare press prune pull
     pump punch push put raise rake reach read rearrange receive recline refill regulate release remove repair
-    replace return ride rinse rip rise roast roll rotate rub run sand saw scan scatter scoop scrape scratch
-    screw scroll scrub search season see select separate serve set sew shake shape sharpen shift shove shovel
+    replace rest retrieve return ride rinse rip rise roast roll rotate rub run sand saw scan scatter scoop scrape
+    scratch screw scroll scrub search season see select separate serve set sew shake shape sharpen shift shove shovel
     show shut sieve sift sip sit slice slide smell smooth sniff soak sort spin split spray spread sprinkle
-    squeeze stack stand staple start step stick stir stop store straighten strain stretch stroll suck swap sweep
+    squeeze stack stand staple start step stick stir stop store straighten strain stretch stroll study suck swap sweep
     swing swipe swirl switch take talk tap taste tear test throw tidy tie tighten tilt tip toss touch transfer
-    transport trim try turn twist type unclog uncover unfold unfreeze unload unlock unpack unroll unscrew untie
+    transport trim try tuck turn twist type unclog uncover unfold unfreeze unload unlock unpack unroll unscrew untie
     unwrap use vacuum wait walk wash watch water wave wear weigh wet whisk wipe withdraw wrap write zip
     """
 )
@@ -84,9 +84,9 @@ JOINED_AFTER = {"half": "in", "left": "the", "right": "the"}
 ADJECTIVE_LIKE = _set("left dry wet clean open empty broken torn given clear cool light smooth")
 # known verbs that, standing alone, rather name a thing
 ALSO_NOUNS = _set(
-    "brush butter button change cook cover drain drill drink fold glue grater grill hammer heat iron juice knock "
-    "light lock mark mop nail paint paste peel pile pin plant plug polish pump rake saw screw shovel sieve spray "
-    "staple stick store swing switch tap tape tear tie tip transport vacuum water wave whisk"
+    "brush butter button change cook cover drain drill drink fold glue grater grill hammer heat hide iron juice knock "
+    "light lock mark mop nail paint paste peel pile pin plant plug polish position pump rake rest saw screw shovel "
+    "sieve spray staple stick store study swing switch tap tape tear tie tip transport vacuum water wave whisk"
 )
 # words in -ing that name things, and things whose name begins with such a word
 ING_NOUNS = _set(

@@ -17,7 +17,7 @@ read reading|remove removing|repair repairing|sit sitting|swing swinging|step st
 shuffle shuffling|picks picking|took taking|cuts cutting|washes washing|carries carrying|fixes fixing
 crochets crocheting
 presses pressing|opened opening|holding holding|swings swinging
-focus focusing|weld welding|quit quitting|hang hanging|blow blowing
+transfers transferring|refer referring|focus focusing|weld welding|quit quitting|hang hanging|blow blowing
 """
 
 
