@@ -95,7 +95,8 @@ class PiecePlan(NamedTuple):
 def plan_pieces(videos: Sequence[NarratedVideo], training: EndsTraining) -> PiecePlan:
     """Pieces as long as the training wants, without the videos that are shorter.
 
-    Where all are shorter, a piece is as long as the shortest of those with at least `LEAST_CLIPS`.
+    Where all are shorter, a piece has the length of that video at which the most clips are learnt from at a time, one
+    piece of each video that is long enough.
 
     Raises:
         InputError: no video has that many clips.
@@ -106,7 +107,9 @@ def plan_pieces(videos: Sequence[NarratedVideo], training: EndsTraining) -> Piec
         raise InputError(
             "videos", f"the longest of {len(videos)} has {max(lengths, default=0)} clips, needed are {LEAST_CLIPS}"
         )
-    num_clips = training.piece_clips if max(workable) >= training.piece_clips else min(workable)
+    num_clips = training.piece_clips
+    if max(workable) < num_clips:
+        num_clips = max(workable, key=lambda length: length * sum(other >= length for other in workable))
     return PiecePlan([row for row, length in enumerate(lengths) if length >= num_clips], num_clips)
 
 

@@ -168,7 +168,8 @@ def test_training_refuses_what_it_cannot_learn_from() -> None:
     ("num_clips", "rows", "length"),
     [
         ([120, 1, 64, 63], [0, 2], 64),
-        ([40, 1, 9, 6], [0, 2], 9),
+        ([40, 1, 9, 6], [0], 40),
+        ([20, 1, 19, 7], [0, 2], 19),
         ([7], [0], 7),
     ],
 )
