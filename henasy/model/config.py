@@ -71,6 +71,7 @@ def _require_stem(config: VisionConfig) -> None:
         return
     is_power = config.patch_px >= 2 and config.patch_px & (config.patch_px - 1) == 0
     require(is_power, config, "patch_px", "a power of 2 above 1, under a convolutional stem")
+    require(not config.has_patch_bias, config, "has_patch_bias", "False under a convolutional stem")
     first = config.patch_px // 2
     is_even = config.stem_width > 0 and config.stem_width % first == 0
     require(is_even, config, "stem_width", f"0, or a multiple of {first}")

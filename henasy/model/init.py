@@ -38,7 +38,10 @@ def positions(size: int, width: int) -> Tensor:
 
     Source: Beyer et al., Better plain ViT baselines for ImageNet-1k (2022), there with wavelengths up to 60,000.
     """
-    rates = 100.0 ** -torch.linspace(0, 1, width // 2)
+    # Not by linspace: transformers replaces that one while it loads a model, and torch may then forget for good that it
+    # makes tensors without memory where it is told to (checkpoint/weights.py).
+    steps = torch.arange(width // 2)
+    rates = 100.0 ** -(steps / max(1, len(steps) - 1))
     angles = torch.arange(size)[:, None] * rates
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 

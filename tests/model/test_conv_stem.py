@@ -1,13 +1,17 @@
 """The convolutional stem: what a token covers, that clips do not meet in its norms, and sizes it refuses."""
 
+import math
+
 import pytest
 import torch
+import torch.utils._device
 
+from henasy.checkpoint.weights import build_empty
 from henasy.errors import ConfigError
 from henasy.model.build import build_dual
 from henasy.model.config import VisionConfig, tiny_dual
 from henasy.model.conv_stem import ConvStem
-from henasy.model.init import positions
+from henasy.model.init import init_positions_, positions
 from henasy.model.timesformer import Timesformer
 
 
@@ -59,6 +63,7 @@ def test_stem_gets_its_gradients_through_the_encoder() -> None:
         ({"patch_px": 12, "image_px": 96, "stem_width": 96}, r"patch_px is 12; allowed: a power of 2 above 1"),
         ({"patch_px": 8, "image_px": 96, "stem_width": 30}, r"stem_width is 30; allowed: 0, or a multiple of 4"),
         ({"patch_px": 8, "image_px": 96, "stem_width": -4}, r"stem_width is -4"),
+        ({"patch_px": 8, "stem_width": 96, "has_patch_bias": True}, r"has_patch_bias is True; allowed: False under"),
     ],
 )
 def test_stem_refuses_sizes_that_cannot_be_halved(sizes: dict[str, int], message: str) -> None:
@@ -76,6 +81,26 @@ def test_positions_are_nearest_to_their_neighbours() -> None:
     products = table @ table.T
     torch.testing.assert_close(products.diagonal(), torch.full((12,), 32.0))
     assert all(products[0, i] > products[0, i + 1] for i in range(3))
-    grid = build_dual(tiny_dual(vocab_size=50)).visual.pos_embed[0, 1:].reshape(12, 12, 128)
-    torch.testing.assert_close(grid[3, 5, :64], positions(12, 64)[3])
-    torch.testing.assert_close(grid[3, 5, 64:], positions(12, 64)[5])
+
+
+def test_positions_by_hand_down_then_across_and_frames_a_third_as_far_apart() -> None:
+    table = torch.tensor([[0.0, 0.0, 1.0, 1.0], [math.sin(1), math.sin(0.01), math.cos(1), math.cos(0.01)]])
+    torch.testing.assert_close(positions(2, 4), table)
+    places, times = torch.ones(1, 5, 8), torch.ones(1, 2, 8)
+    init_positions_(places, times)
+    assert places[0, 0].tolist() == [1.0] * 8
+    torch.testing.assert_close(places[0, 2], torch.cat([table[0], table[1]]))
+    torch.testing.assert_close(places[0, 3], torch.cat([table[1], table[0]]))
+    rates = [1, 100 ** (-1 / 3), 100 ** (-2 / 3), 0.01]
+    later = [0.3 * wave(rate) for wave in (math.sin, math.cos) for rate in rates]
+    torch.testing.assert_close(times[0], torch.tensor([[0.0] * 4 + [0.3] * 4, later]))
+
+
+def test_a_model_is_built_without_memory_after_transformers_had_its_way_with_torch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """transformers loads models under a torch.linspace of its own; torch remembers the names it sees first."""
+    known = torch.utils._device._device_constructors()
+    monkeypatch.setattr(torch.utils._device, "_device_constructors", lambda: known - {torch.linspace})
+    model = build_empty(tiny_dual(vocab_size=50))
+    assert {value.device.type for value in model.state_dict().values()} == {"meta"}
