@@ -82,7 +82,8 @@ class DualObjective:
         text = self.model.encode_text(batch.tokens).float()
         if not self.region_weight:
             video = self.model.encode_video(batch.frames, keep=keep).float()
-            return DualEmbedded(video, text, video.new_zeros(0), torch.zeros(0, dtype=torch.bool))
+            regions = video.new_zeros(*batch.box_nouns.shape[:2], 0, video.shape[-1])
+            return DualEmbedded(video, text, regions, regions[..., 0].bool())
         tokens = self.model.visual(batch.frames, keep=keep)
         pooled = box_means(tokens.patches, batch.boxes, self.model.config.vision.grid_size, keep=keep)
         regions = self.model.project_video(pooled.means.to(tokens.cls.dtype)).float()
@@ -98,7 +99,7 @@ class DualObjective:
             ego = egonce(videos, texts, positive_pairs(nouns_of, verbs_of), temperature=self.temperature).total
             nouns = narrated(video, words[0], self.nouns, batch.noun_rows[:, 0], temperature=self.temperature)
             verbs = narrated(video, words[1], self.verbs, batch.verb_rows, temperature=self.temperature)
-            boxed = self._region_term(regions, is_region, words[0], batch.box_nouns)
+            boxed = self._region_term(regions, is_region, words[0], batch.box_nouns[:, :, : regions.shape[2]])
         terms = [term.value for term in self.peers.of_all(*nouns, *verbs, *boxed)]
         noun_loss, noun_hits, verb_loss, verb_hits, region_loss, region_hits = terms
         values = {
@@ -113,8 +114,6 @@ class DualObjective:
 
     def _region_term(self, regions: Tensor, is_region: Tensor, text: Tensor, box_nouns: Tensor) -> WordLoss:
         """Of the boxes' nouns, hands among them."""
-        if not self.region_weight:
-            regions, is_region = text.new_zeros(*box_nouns.shape, text.shape[1]), torch.zeros_like(box_nouns).bool()
         is_named = is_region & (box_nouns != ABSENT)
         return word_loss(regions[is_named], text, box_nouns[is_named], temperature=self.temperature)
 

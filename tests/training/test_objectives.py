@@ -1,5 +1,6 @@
-"""What the stage of entities adds to the paper's sum."""
+"""What the stages add to the contrasts of the papers, against plain loops."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,10 +8,10 @@ import torch.nn.functional as F
 from henasy.errors import ConfigError
 from henasy.evaluation.training_probe import RandomBatches, random_tokens
 from henasy.losses.total import LossWeights
-from henasy.model.build import build_henasy
+from henasy.model.build import build_dual, build_henasy
 from henasy.model.config import DecoderConfig, DualConfig, HenasyConfig, LocalConfig, TextConfig, VisionConfig
 from henasy.model.henasy import Henasy
-from henasy.training.objectives import HenasyObjective, Words
+from henasy.training.objectives import DualObjective, HenasyObjective, Words
 
 NUM_WORDS = 6
 CPU = torch.device("cpu")
@@ -69,3 +70,44 @@ def test_bare_words_add_their_two_weighted_contrasts() -> None:
 def test_bare_words_need_verbs() -> None:
     with pytest.raises(ConfigError, match=r"weights.words is 0.25 and verbs is None"):
         _objective(_model(), 0.25, None)
+
+
+@pytest.mark.parametrize("region_weight", [0.0, 0.75])
+def test_boxes_add_the_weighted_contrast_of_what_they_hold_with_their_nouns(region_weight: float) -> None:
+    torch.manual_seed(0)
+    dual = build_dual(_model().config.dual).eval()
+    nouns = _words(1, [True] * NUM_WORDS)
+    objective = DualObjective(
+        dual,
+        nouns=nouns,
+        verbs=_words(2, [True] * NUM_WORDS),
+        temperature=0.07,
+        word_weight=0.5,
+        region_weight=region_weight,
+        keep_patches=1.0,
+    )
+    batch = RandomBatches(dual.config, 2).batch(0, 0, CPU)
+    boxes, box_nouns = batch.boxes.clone(), batch.box_nouns.clone()
+    boxes[0, 0, 1] = torch.tensor([0.25, 0.5, 0.75, 1.0])  # patches 9, 10, 13, 14 of 4 x 4
+    boxes[1, :, 2], box_nouns[2, 1, 0] = 0, -1  # no box, a box without a name
+    batch = batch._replace(boxes=boxes, box_nouns=box_nouns)
+    values = objective(batch)
+    others = values["ego"] + 0.5 * (values["nouns"] + values["verbs"])
+    if region_weight == 0:
+        torch.testing.assert_close(values["loss"], others)
+        return
+
+    tokens = dual.visual(batch.frames).patches
+    text = F.normalize(dual.encode_text(nouns.tokens), dim=-1)
+    centres = [((x + 0.5) / 4, (y + 0.5) / 4) for y in range(4) for x in range(4)]
+    losses = []
+    for clip, frame, slot in np.ndindex(*box_nouns.shape):
+        x0, y0, x1, y1 = boxes[clip, frame, slot].tolist()
+        inside = [place for place, (x, y) in enumerate(centres) if x0 <= x < x1 and y0 <= y < y1]
+        word = int(box_nouns[clip, frame, slot])
+        if inside and word >= 0:
+            held = F.normalize(dual.project_video(tokens[clip, frame, inside].mean(dim=0)), dim=-1)
+            losses.append(-(held @ text.T / 0.07).log_softmax(dim=-1)[word].item())
+    assert len(losses) == box_nouns.numel() - 3
+    torch.testing.assert_close(values["regions"], torch.tensor(losses).mean(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(values["loss"], others + 0.75 * values["regions"])
