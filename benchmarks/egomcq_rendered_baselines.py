@@ -19,6 +19,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from henasy.checkpoint.shipped import SHIPPED
 from henasy.evaluation.cache_folder import cache_folder
 from henasy.evaluation.egomcq import EgoMcq, load_egomcq
 from henasy.evaluation.embed import embed_texts
@@ -44,7 +45,7 @@ from henasy.evaluation.rendered_words import (
     word_scores,
 )
 from henasy.evaluation.report import RENDERED_HEADING, reported_errors, write_json
-from henasy.evaluation.source import SHIPPED_MODEL
+from henasy.scenes.archive import read_config
 from henasy.training.clip_cache import read_taxonomy_labels
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -53,7 +54,7 @@ WordScores = Mapping[str, Mapping[str, WordScore]]
 
 
 @click.command()
-@click.option("--model", default=SHIPPED_MODEL, show_default=True, help="A checkpoint of kind henasy.")
+@click.option("--model", default=SHIPPED, show_default=True, help="A checkpoint of kind henasy.")
 @click.option("--archive", type=_FOLDER, help="Held-out rendered archive instead of the cached one.")
 @click.option("--train-archive", type=_FOLDER, help="Archive the baselines learn from instead of the cached one.")
 @click.option("--questions", "num_questions", type=click.IntRange(min=2), default=NUM_QUESTIONS, show_default=True)
@@ -94,10 +95,11 @@ def main(
         words = word_scores(methods, embed, clips, nouns=read_taxonomy_labels(archive, "noun"), is_held_out=is_held_out)
         types = asked.questions.types
         facts = encoder_facts(model, encoders.henasy, is_rendered=True) | {
-            "archives": f"{archive}, baselines learn from {len(train_clips)} clips of {train_archive}",
+            "archive": _described(archive),
+            "baselines learn from": f"{len(train_clips)} clips of the training archive: {_described(train_archive)}",
             "questions": f"{(types == 1).sum()} inter, {(types == 2).sum()} intra; distractors: {distractors}",
             "held-out combinations": f"{is_held_out.sum()} of {len(clips)} clips: noun with verb, or noun with colour, "
-            f"that no narration of {train_archive} has",
+            "that no narration of the training archive has",
             "intervals": "95 %, paired, bootstrap over whole videos, 10,000 resamples, seed 0",
         }
         if asked.shortfall is not None:
@@ -114,6 +116,13 @@ def _questions(archive: Path, distractors: str, num_questions: int) -> QuestionS
     return QuestionSet(
         questions=EgoMcq(questions=everything[:num_questions]), num_asked=len(everything[:num_questions])
     )
+
+
+def _described(archive: Path) -> str:
+    """What `henasy-archive render` needs to make it again."""
+    made = read_config(archive)
+    size = f"{made.width_px}x{made.height_px}"
+    return f"seed {made.seed}, {made.num_videos} {made.split} videos of {made.video_s:g} s, {size}, {made.fps} frames/s"
 
 
 def _whole_videos(clips: list[RenderedClip], num_clips: int) -> list[RenderedClip]:

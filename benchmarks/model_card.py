@@ -27,6 +27,7 @@ from henasy.evaluation.rendered_words import MEASURES
 from henasy.evaluation.report import reported_errors, write_text
 from henasy.heads.files import has_head, read_head
 from henasy.heads.moment_ends_file import KIND
+from henasy.training.config import FREE
 
 METHODS = (CHANCE, TEXT_ALONE, HISTOGRAM, ONE_FRAME, SHUFFLED, FIRST_STAGE, OURS)
 Numbers = Mapping[str, Any]
@@ -184,7 +185,8 @@ def _training(checkpoint: Checkpoint) -> str:
         "",
     ]
     for stage, settings in checkpoint.training.details.items():
-        lines.append(f"- **{stage}**: " + ", ".join(f"{name} {value}" for name, value in settings.items()))
+        deciding = {name: value for name, value in settings.items() if name not in FREE}
+        lines.append(f"- **{stage}**: " + ", ".join(f"{name} {value}" for name, value in deciding.items()))
     return "\n".join([*lines, ""])
 
 

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import click
 
+from henasy.checkpoint.shipped import SHIPPED
 from henasy.evaluation.html_report import write_page
 from henasy.evaluation.moments_report import moments_page, show_moments
 from henasy.evaluation.moments_run import MomentsOptions, run
 from henasy.evaluation.report import reported_errors
-from henasy.evaluation.source import SHIPPED_MODEL
 
 _PATH = click.Path(path_type=Path)
 
 
 @click.command()
-@click.option("--model", default=SHIPPED_MODEL, show_default=True, help="Checkpoint folder, hub id, or shipped name.")
+@click.option("--model", default=SHIPPED, show_default=True, help="Checkpoint folder, hub id, or shipped name.")
 @click.option("--device", default="cpu", show_default=True, help="Where to encode: cpu, cuda, cuda:1.")
 @click.option("--frames", "num_frames", type=int, help="Frames per clip, if not the checkpoint's own number.")
 @click.option("--archive", type=_PATH, help="Rendered archive to search instead of the cached long one.")

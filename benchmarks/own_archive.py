@@ -19,6 +19,7 @@ from typing import Any
 import click
 from judging import judge_at_terminal
 
+from henasy.checkpoint.shipped import SHIPPED
 from henasy.errors import InputError
 from henasy.evaluation.feedback import append_judgements, merge_feedback, read_marked_hits
 from henasy.evaluation.kept_ranking import KeptRanking, keep_ranking, note_path
@@ -38,7 +39,7 @@ from henasy.evaluation.report import RENDERED_HEADING, reported_errors, show_res
 from henasy.evaluation.result import BenchmarkResult, Illustrated
 from henasy.evaluation.run_report import report_run
 from henasy.evaluation.searched_archive import IndexArchive, SearchedArchive
-from henasy.evaluation.source import DEFAULT_DEVICE, SHIPPED_MODEL
+from henasy.evaluation.source import DEFAULT_DEVICE
 from henasy.search.request import MAX_TOP_K, Target
 
 TITLE = "own archive, percent"
@@ -87,7 +88,7 @@ model_option = click.option("--model", help="Checkpoint for an index.  [default:
 
 @click.group(cls=ReportingGroup, invoke_without_command=True)
 @click.option("--archive", type=_PATH, help="Rendered archive to use instead of the cached one.")
-@click.option("--model", default=SHIPPED_MODEL, show_default=True, help="Checkpoint to index the archive with.")
+@click.option("--model", default=SHIPPED, show_default=True, help="Checkpoint to index the archive with.")
 @search_options
 @score_options
 @report_option

@@ -26,10 +26,10 @@ from rich.table import Table
 
 from henasy.checkpoint.folder import WEIGHTS
 from henasy.checkpoint.locate import locate_checkpoint
+from henasy.checkpoint.shipped import SHIPPED
 from henasy.errors import HenasyError
 from henasy.index.durable import sha256_of
 from henasy.index.reader import Index
-from henasy.scenes.repertoire import DEFAULT_REPERTOIRE
 from henasy.scenes.truth import Truth
 from henasy.search.hits import Entity, Explanation, Hit, PhraseKind, Region
 from henasy.search.regions import decode_mask
@@ -86,14 +86,14 @@ class Query:
 
 @click.command(context_settings={"show_default": True})
 @click.option("--folder", type=click.Path(path_type=Path), default=Path("out/demo"), help="Archive, index, pictures.")
-@click.option("--model", default="henasy-tiny", help="Checkpoint folder, hub id or shipped name.")
+@click.option("--model", default=SHIPPED, help="Checkpoint folder, hub id or shipped name.")
 @click.option("--seed", default=90_210, help="Of the archive; henasy-tiny has seen none of the test split.")
 @click.option("--videos", "num_videos", default=6, help="Videos of one minute.")
 @click.option("--queries", "num_queries", default=16)
 def main(folder: Path, model: str, seed: int, num_videos: int, num_queries: int) -> None:
     """Renders, indexes, serves and asks; exits with 1 when the queries miss."""
     started = time.monotonic()
-    archive = folder / f"{DEFAULT_REPERTOIRE}-{seed}-{num_videos}"
+    archive = folder / f"kitchens-{seed}-{num_videos}"
     index = folder / f"{archive.name}-index-{weights_name(model)}"
     options = ["--seed", str(seed), "--videos", str(num_videos), "--split", "test"]
     run("henasy-archive", "henasy.commands.archive", "render", str(archive), *options)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from henasy.checkpoint.shipped import SHIPPED
 from henasy.errors import ConfigError, HenasyError, InputError
 from indexer.build import BuildOutcome, BuildRequest, build
 from indexer.maintain import prune_videos, remove_videos
@@ -44,7 +45,7 @@ def cli() -> None:
 @click.option(
     "--index", type=click.Path(path_type=Path), help=f"Folder of the index [first of VIDEOS/{DEFAULT_FOLDER}]."
 )
-@click.option("--model", default="henasy-tiny", show_default=True, help="Checkpoint folder, hub id or shipped name.")
+@click.option("--model", default=SHIPPED, show_default=True, help="Checkpoint folder, hub id or shipped name.")
 @click.option("--clip-s", default=2.0, show_default=True, help="Length of a clip in seconds.")
 @click.option("--stride-s", default=1.0, show_default=True, help="From one clip's start to the next one's.")
 @click.option("--frames", type=int, help="Frames per clip [the checkpoint's own number].")

@@ -24,6 +24,7 @@ from typing import NamedTuple
 import click
 import numpy as np
 
+from henasy.checkpoint.shipped import SHIPPED
 from henasy.video import ClipBatch, ClipPlan, find_videos, probe, read_clips
 
 _BATCH_CLIPS = 16
@@ -246,7 +247,7 @@ def lines_of(result: Result) -> list[str]:
 
 @click.command()
 @click.argument("videos", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--model", default="henasy-tiny", show_default=True, help="Checkpoint with 4 frames per clip.")
+@click.option("--model", default=SHIPPED, show_default=True, help="Checkpoint with 4 frames per clip.")
 @click.option("--processes", type=click.IntRange(1), default=os.cpu_count(), show_default=True)
 @click.option("--clips", default=2000, show_default=True, help="Take videos until there are so many clips.")
 @click.option("--encode-s", default=15.0, show_default=True, help="Seconds of encoding alone.")

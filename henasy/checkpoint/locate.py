@@ -7,11 +7,9 @@ import huggingface_hub
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
 from henasy.checkpoint.folder import ALL_FILES, MOMENT_ENDS
+from henasy.checkpoint.shipped import SHIPPED, shipped_folder
 from henasy.errors import CheckpointError, NotFoundError
 
-SHIPPED = ("henasy-tiny", "henasy-household")
-"""Trained on the rendered archive's two repertoires, the worktop and the household."""
-_SHIPPED_FOLDERS = Path(__file__).resolve().parents[1] / "weights"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?")
 _HUB_TIMEOUT_S = 10.0
 
@@ -20,8 +18,8 @@ def locate_checkpoint(name: str | Path) -> Path:
     """The folder of a checkpoint.
 
     Args:
-        name: a folder; "henasy-tiny" or "henasy-household", which are shipped; or a hub id "owner/name",
-            "owner/name@revision" for one state.
+        name: a folder; "henasy-tiny", which is shipped; or a hub id "owner/name", "owner/name@revision" for one
+            state.
 
     Raises:
         NotFoundError: there is none of that name, or the hub cannot be reached.
@@ -34,20 +32,11 @@ def locate_checkpoint(name: str | Path) -> Path:
         raise CheckpointError(
             f"{path} is a file; a checkpoint is a folder (`henasy-model import-lavila` makes one of a LaViLa .pth)"
         )
-    if str(name) in SHIPPED:
-        return _shipped(str(name))
+    if str(name) == SHIPPED:
+        return shipped_folder()
     if _HUB_ID.fullmatch(str(name)) and path.suffix != ".pth":
         return _from_hub(str(name))
-    raise NotFoundError(
-        f"{name}: no such folder; allowed: a checkpoint folder, {' or '.join(SHIPPED)}, or a hub id owner/name"
-    )
-
-
-def _shipped(name: str) -> Path:
-    folder = _SHIPPED_FOLDERS / name
-    if not folder.is_dir():
-        raise NotFoundError(f"{name} is not part of this installation ({folder} is missing)")
-    return folder
+    raise NotFoundError(f"{name}: no such folder; allowed: a checkpoint folder, {SHIPPED}, or a hub id owner/name")
 
 
 def _from_hub(name: str) -> Path:

@@ -13,7 +13,6 @@ from henasy.errors import HenasyError
 from henasy.scenes.archive import ArchiveConfig, missing_videos, write_archive
 from henasy.scenes.film import draw_film
 from henasy.scenes.inventory import take_inventory, told
-from henasy.scenes.repertoire import DEFAULT_REPERTOIRE, REPERTOIRES, RepertoireName
 from henasy.scenes.sheet import contact_sheet
 from henasy.scenes.split import Split
 
@@ -50,13 +49,6 @@ def main() -> None:
 @click.option("--videos", "num_videos", type=int, required=True)
 @click.option("--minutes", type=float, default=1.0, show_default=True, help="Length of each video.")
 @click.option("--split", type=click.Choice(["train", "test"]), default="train", show_default=True)
-@click.option(
-    "--repertoire",
-    type=click.Choice(list(REPERTOIRES)),
-    default=DEFAULT_REPERTOIRE,
-    show_default=True,
-    help="What there is to see: objects, actions, wording and place.",
-)
 @click.option("--size", type=_Size(), default="456x256", show_default=True)
 @click.option("--fps", type=int, default=10, show_default=True)
 @click.option("--truth-fps", type=int, default=4, show_default=True, help="Times per second with masks.")
@@ -74,7 +66,6 @@ def render(
     num_videos: int,
     minutes: float,
     split: Split,
-    repertoire: RepertoireName,
     size: tuple[int, int],
     fps: int,
     truth_fps: int,
@@ -91,7 +82,6 @@ def render(
             height_px=size[1],
             fps=fps,
             split=split,
-            repertoire=repertoire,
             truth_fps=truth_fps,
             longest_action_s=longest_action_s,
         )

@@ -17,7 +17,6 @@ from henasy.commands.train_phrases import phrases
 from henasy.commands.train_swaps import swaps
 from henasy.errors import HenasyError
 from henasy.scenes.archive import ArchiveConfig, write_archive
-from henasy.scenes.repertoire import DEFAULT_REPERTOIRE, REPERTOIRES, RepertoireName
 from henasy.training.distributed import join_peers, own_device
 from henasy.training.log import plot_log
 from henasy.training.recipe import (
@@ -31,6 +30,7 @@ from henasy.training.recipe import (
     with_extras,
 )
 
+# 40.002 s are the 320 frames of 40 s; henasy-tiny's archive says it so.
 _TRAIN_ARCHIVE = ArchiveConfig(seed=1000, num_videos=840, video_s=40.002, width_px=228, height_px=128, fps=8)
 _VALIDATION_ARCHIVE = replace(_TRAIN_ARCHIVE, seed=3000, num_videos=15, video_s=120.0, split="test")
 
@@ -44,13 +44,6 @@ def main() -> None:
 @main.command()
 @click.argument("run", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--archives", type=click.Path(path_type=Path, file_okay=False), help="Where archives lie; RUN/archives.")
-@click.option(
-    "--repertoire",
-    type=click.Choice(sorted(REPERTOIRES)),
-    default=DEFAULT_REPERTOIRE,
-    show_default=True,
-    help="Of the archives; see henasy-archive.",
-)
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:N, or auto.")
 @click.option("--workers", default=2, show_default=True, help="Processes that render and decode.")
 @click.option("--threads", default=0, show_default=True, help="CPU threads of the training itself; 0 takes all.")
@@ -59,7 +52,6 @@ def main() -> None:
 def tiny(
     run: Path,
     archives: Path | None,
-    repertoire: RepertoireName,
     device: str,
     workers: int,
     threads: int,
@@ -74,14 +66,14 @@ def tiny(
     """
     if threads:
         torch.set_num_threads(threads)
-    extras: dict[str, Any] = {"has_tensorboard": has_tensorboard, "best_metric": best}
+    extras: dict[str, Any] = {"best_metric": best}
     if evaluate_every is not None:
         extras["evaluate_every"] = evaluate_every
     try:
         place = own_device(device)
         team = Team(join_peers(place), folder_scores(evaluate, place))
-        recipe = with_extras(TinyRecipe(), **extras)
-        _train_tiny(run, archives or run / "archives", repertoire, place, workers=workers, recipe=recipe, team=team)
+        recipe = with_extras(TinyRecipe(), has_tensorboard=has_tensorboard, **extras)
+        _train_tiny(run, archives or run / "archives", place, workers=workers, recipe=recipe, team=team)
     except HenasyError as error:
         raise click.ClickException(str(error)) from error
 
@@ -90,7 +82,7 @@ def tiny(
 @click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.argument("picture", type=click.Path(path_type=Path, dir_okay=False))
 def plot(run: Path, picture: Path) -> None:
-    """Draws the log of one stage (RUN/images, RUN/clips, RUN/henasy) as a PNG."""
+    """Draws the log of one stage (RUN/things, RUN/images, RUN/clips, RUN/henasy) as a PNG."""
     log = run / "log.jsonl"
     if not log.exists():
         raise click.ClickException(f"{log}: no such log; give a stage's folder, e.g. RUN/henasy")
@@ -100,7 +92,6 @@ def plot(run: Path, picture: Path) -> None:
 def _train_tiny(
     run: Path,
     archives: Path,
-    repertoire: RepertoireName,
     device: torch.device,
     *,
     workers: int,
@@ -114,7 +105,7 @@ def _train_tiny(
         for name, size in (("train", _TRAIN_ARCHIVE), ("val", _VALIDATION_ARCHIVE)):
             # An archive that is whole already is checked for its settings, nothing else.
             say(f"{archives / name}: {size.num_videos} videos")
-            write_archive(replace(size, repertoire=repertoire), archives / name, workers)
+            write_archive(size, archives / name, workers)
         return prepare(archives / "train", archives / "val", run, recipe, num_workers=workers)
 
     data = peers.main_first(render_and_prepare)

@@ -21,9 +21,8 @@ from henasy.evaluation.epic100 import SENTENCE_FILE, TEST_FILE
 from henasy.evaluation.epic100_actions import TRAIN_SENTENCE_FILE
 from henasy.evaluation.frame_rules import Span
 from henasy.evaluation.multiple_choice import INTER, INTRA
-from henasy.evaluation.rendered_archives import TEST_ARCHIVE, archive_repertoire, cached_archive
+from henasy.evaluation.rendered_archives import TEST_ARCHIVE, cached_archive
 from henasy.evaluation.report import write_text
-from henasy.scenes.repertoire import DEFAULT_REPERTOIRE, RepertoireName
 
 _COLUMNS = (
     "clip_idx",
@@ -83,8 +82,6 @@ class RenderedClip:
     """The handled object's value in the truth's instance maps."""
     verb_phrase: str
     """What is done in "-ing" form, e.g. `lifting the mug`."""
-    repertoire: RepertoireName = DEFAULT_REPERTOIRE
-    """What the archive is made of; says how narrations are worded."""
 
     @property
     def action(self) -> tuple[str, str]:
@@ -126,8 +123,7 @@ def write_layouts(archive: Path, cache: Path) -> RenderedLayout:
 
 def read_rendered_clips(archive: Path) -> list[RenderedClip]:
     """Every narration of an archive, in the order of its file."""
-    repertoire = archive_repertoire(archive)
-    return [_clip(row, repertoire) for row in read_table(archive / "narrations.csv", _COLUMNS, delimiter="\t")]
+    return [_clip(row) for row in read_table(archive / "narrations.csv", _COLUMNS, delimiter="\t")]
 
 
 def egomcq_questions(
@@ -256,7 +252,7 @@ def _csv_text(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return text.getvalue()
 
 
-def _clip(row: TableRow, repertoire: RepertoireName) -> RenderedClip:
+def _clip(row: TableRow) -> RenderedClip:
     start_s, end_s, video_s = (row.number(column) for column in ("clip_start", "clip_end", "video_dur"))
     if end_s <= start_s:
         raise row.error("clip_end", f"after clip_start {start_s}")
@@ -272,5 +268,4 @@ def _clip(row: TableRow, repertoire: RepertoireName) -> RenderedClip:
         colour=row.text("colour"),
         instance=row.integer("object_id"),
         verb_phrase=row.text("verb_phrase"),
-        repertoire=repertoire,
     )

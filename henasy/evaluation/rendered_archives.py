@@ -7,8 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from henasy.evaluation.cache_folder import cache_folder
-from henasy.scenes.archive import ArchiveConfig, read_config, write_archive
-from henasy.scenes.repertoire import DEFAULT_REPERTOIRE, UNNAMED_REPERTOIRE, RepertoireName
+from henasy.scenes.archive import ArchiveConfig, write_archive
 from henasy.scenes.split import Split
 
 TEST_ARCHIVE = ArchiveConfig(seed=7001, num_videos=20, video_s=120.0, width_px=228, height_px=128, fps=8, split="test")
@@ -23,19 +22,9 @@ LONG_TRAIN_ARCHIVE = replace(LONG_TEST_ARCHIVE, seed=7004, split="train")
 """For the thresholds and heads that are fitted before the test archive is looked at."""
 
 
-def long_archive(split: Split, repertoire: RepertoireName = DEFAULT_REPERTOIRE) -> Path:
+def long_archive(split: Split) -> Path:
     """An archive of videos of ten minutes with actions of half a second to a minute, rendered now if need be."""
-    config = LONG_TEST_ARCHIVE if split == "test" else LONG_TRAIN_ARCHIVE
-    return cached_archive(replace(config, repertoire=repertoire))
-
-
-def archive_repertoire(archive: Path) -> RepertoireName:
-    """What an archive is made of; a folder of narrations alone, without settings, is of the one that went unnamed.
-
-    Raises:
-        ConfigError: its settings are not those of an archive.
-    """
-    return read_config(archive).repertoire if (archive / "archive.json").is_file() else UNNAMED_REPERTOIRE
+    return cached_archive(LONG_TEST_ARCHIVE if split == "test" else LONG_TRAIN_ARCHIVE)
 
 
 def cached_archive(config: ArchiveConfig) -> Path:

@@ -21,7 +21,7 @@ from henasy.evaluation.egomcq import NUM_CHOICES, EgoMcq, McqQuestion
 from henasy.evaluation.multiple_choice import INTER, INTRA
 from henasy.evaluation.rendered import RenderedClip, read_rendered_clips
 from henasy.scenes.archive import read_config
-from henasy.scenes.repertoire import REPERTOIRES
+from henasy.scenes.household.story import HOUSEHOLD
 from henasy.scenes.truth import Truth
 from henasy.video.plan import frame_times
 
@@ -176,7 +176,7 @@ def _within_video(clips: Sequence[RenderedClip], layouts: Sequence[Layout]) -> D
 
 def _is_also_true(asked: RenderedClip, other: RenderedClip) -> bool:
     """Whether the asked clip's verb may be said of another clip's motion: what is shaken is lifted, too."""
-    verb = next((verb for verb in REPERTOIRES[other.repertoire].verbs if verb.label == other.verb), None)
+    verb = next((verb for verb in HOUSEHOLD.verbs if verb.label == other.verb), None)
     return asked.verb == other.verb or (verb is not None and asked.verb in verb.also_true)
 
 

@@ -14,14 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from henasy.errors import ConfigError
 from henasy.evaluation.cache_folder import cache_folder
 from henasy.evaluation.csv_table import TableRow, read_table
 from henasy.evaluation.egomq import BACKGROUND, CLASSES_FILE
-from henasy.evaluation.rendered_archives import archive_repertoire, long_archive
+from henasy.evaluation.rendered_archives import long_archive
 from henasy.evaluation.report import write_text
 from henasy.scenes.archive import read_config, video_path
-from henasy.scenes.repertoire import DEFAULT_REPERTOIRE, REPERTOIRES, RepertoireName
+from henasy.scenes.household.story import HOUSEHOLD
 
 Json = dict[str, Any]
 
@@ -62,7 +61,6 @@ _QUESTIONS = {
     "shake": (_STATE, "Did I shake {o}?"),
     "stir": (_STATE, "Did I stir {o} with a spoon?"),
     "tap": (_STATE, "Did I tap {o}?"),
-    "tilt": (_STATE, "Did I tilt {o}?"),
     "turn": (_STATE, "Did I turn {o} around?"),
     "wipe": (_STATE, "Did I wipe {o} with a sponge?"),
 }
@@ -94,8 +92,6 @@ class Action(NamedTuple):
     """left or right"""
     text: str
     """The narration"""
-    repertoire: RepertoireName = DEFAULT_REPERTOIRE
-    """What the archive is made of"""
 
 
 class _Query(NamedTuple):
@@ -107,23 +103,19 @@ class _Query(NamedTuple):
 def rendered_span_layout(archive: Path | None) -> SpanLayout:
     """The layouts with an archive as validation split; None takes the long test archive of the cache.
 
-    The training split is the cache's long training archive of the same repertoire, rendered now if need be.
+    The training split is the cache's long training archive, rendered now if need be.
     """
-    repertoire = DEFAULT_REPERTOIRE if archive is None else archive_repertoire(archive)
-    return write_span_layout(long_archive("train", repertoire), archive or long_archive("test"), cache_folder())
+    return write_span_layout(long_archive("train"), archive or long_archive("test"), cache_folder())
 
 
 def write_span_layout(train: Path, val: Path, cache: Path) -> SpanLayout:
     """The narrations of two archives as NLQ and MQ annotations; equal archives give equal files.
 
     Raises:
-        ConfigError: a folder is no archive, or the two are of different repertoires.
+        ConfigError: a folder is no archive.
         NotFoundError, AnnotationError: its narrations are missing or not of its format.
     """
     archives = {"train": train, "val": val}
-    repertoire, other = (archive_repertoire(archive) for archive in (train, val))
-    if repertoire != other:
-        raise ConfigError(f"{train} is of the repertoire {repertoire} and {val} of {other}, must be the same")
     digest = hashlib.sha256()
     for archive in archives.values():
         digest.update(str(archive.resolve()).encode() + (archive / "narrations.csv").read_bytes())
@@ -135,18 +127,14 @@ def write_span_layout(train: Path, val: Path, cache: Path) -> SpanLayout:
             text = json.dumps(annotate(actions, lengths_s, fps, split), indent=1) + "\n"
             write_text(folder / f"{name}_{split}.json", text)
         _link_videos(archive, sorted(lengths_s), folder / "videos")
-    classes = {BACKGROUND: 0} | {
-        _moment_class(verb.label, repertoire): 1 + row for row, verb in enumerate(REPERTOIRES[repertoire].verbs)
-    }
+    classes = {BACKGROUND: 0} | {_moment_class(verb.label): 1 + row for row, verb in enumerate(HOUSEHOLD.verbs)}
     write_text(folder / CLASSES_FILE, json.dumps(classes, indent=1) + "\n")
     return SpanLayout(annotations=folder, videos=folder / "videos")
 
 
 def read_actions(archive: Path) -> list[Action]:
     """Every narrated action of an archive, in the order of its file."""
-    repertoire = archive_repertoire(archive)
-    rows = read_table(archive / "narrations.csv", _COLUMNS, delimiter="\t")
-    return [_action(row, repertoire) for row in rows]
+    return [_action(row) for row in read_table(archive / "narrations.csv", _COLUMNS, delimiter="\t")]
 
 
 def nlq_annotations(actions: Sequence[Action], lengths_s: dict[str, float], fps: int, split: str) -> Json:
@@ -237,7 +225,7 @@ def _moment(action: Action, fps: int) -> Json:
     return {
         "start_time": action.start_s,
         "end_time": action.end_s,
-        "label": _moment_class(action.verb, action.repertoire),
+        "label": _moment_class(action.verb),
         "video_start_time": action.start_s,
         "video_end_time": action.end_s,
         "video_start_frame": round(action.start_s * fps),
@@ -246,9 +234,9 @@ def _moment(action: Action, fps: int) -> Json:
     }
 
 
-def _moment_class(verb: str, repertoire: RepertoireName) -> str:
+def _moment_class(verb: str) -> str:
     """In the manner of Ego4D's class names."""
-    words = next(known.words for known in REPERTOIRES[repertoire].verbs if known.label == verb)
+    words = next(known.words for known in HOUSEHOLD.verbs if known.label == verb)
     return "_/_".join(words) + "_something"
 
 
@@ -282,7 +270,7 @@ def _link_videos(archive: Path, uids: Sequence[str], folder: Path) -> None:
                 continue
 
 
-def _action(row: TableRow, repertoire: RepertoireName) -> Action:
+def _action(row: TableRow) -> Action:
     start_s, end_s = row.number("clip_start"), row.number("clip_end")
     if end_s <= start_s:
         raise row.error("clip_end", f"after clip_start {start_s}")
@@ -300,5 +288,4 @@ def _action(row: TableRow, repertoire: RepertoireName) -> Action:
         phrase=row.text("verb_phrase"),
         hand=row.text("hand"),
         text=row.text("clip_text"),
-        repertoire=repertoire,
     )

@@ -1,6 +1,6 @@
 """A rendered archive in EgoHOIBench's layout: every narration with another verb, and with another noun.
 
-A narration is taken apart into wording, object, partner and hand, and worded again as its repertoire words it.
+A narration is taken apart into wording, object, partner and hand, and worded again as the archive words it.
 """
 
 import csv
@@ -20,7 +20,7 @@ from henasy.evaluation.rendered import RenderedClip, read_rendered_clips
 from henasy.evaluation.rendered_archives import TEST_ARCHIVE, cached_archive
 from henasy.evaluation.report import write_text
 from henasy.evaluation.source import AnnotatedVideos
-from henasy.scenes.repertoire import REPERTOIRES
+from henasy.scenes.household.story import HOUSEHOLD
 from henasy.scenes.wording import VerbRow, Wording, with_article
 
 _TAG = "#C C "
@@ -89,11 +89,10 @@ def verb_swaps(clip: RenderedClip, rng: np.random.Generator) -> list[str]:
     Raises:
         AnnotationError: if the narration is worded in no known way.
     """
-    repertoire = REPERTOIRES[clip.repertoire]
     verb, parts = _verb(clip), _parts(clip)
     false = [
         other
-        for other in repertoire.verbs
+        for other in HOUSEHOLD.verbs
         if other.label not in {verb.label, *verb.also_true}
         and other.has_partner == verb.has_partner
         # A spoon is not stirred with a spoon.
@@ -119,12 +118,12 @@ def noun_swaps(clip: RenderedClip, rng: np.random.Generator) -> list[str]:
     """
     parts = _parts(clip)
     named = (clip.noun, parts.partner, _verb(clip).tool)
-    others = [noun.label for noun in REPERTOIRES[clip.repertoire].nouns if noun.label not in named]
+    others = [noun.label for noun in HOUSEHOLD.nouns if noun.label not in named]
     return [parts._replace(noun=others[at]).worded() for at in rng.permutation(len(others))[:NUM_SWAPS]]
 
 
 def _verb(clip: RenderedClip) -> VerbRow:
-    verbs = {verb.label: verb for verb in REPERTOIRES[clip.repertoire].verbs}
+    verbs = {verb.label: verb for verb in HOUSEHOLD.verbs}
     if clip.verb not in verbs:
         raise AnnotationError(f"narration {clip.text!r}: verb {clip.verb!r} is not one of {sorted(verbs)}")
     return verbs[clip.verb]
@@ -135,8 +134,8 @@ def _may_name_hand(verb: VerbRow, wording: Wording) -> bool:
 
 
 def _parts(clip: RenderedClip) -> _Parts:
-    verb, repertoire = _verb(clip), REPERTOIRES[clip.repertoire]
-    colours, nouns = "|".join(repertoire.colours), "|".join(re.escape(noun.label) for noun in repertoire.nouns)
+    verb = _verb(clip)
+    colours, nouns = "|".join(HOUSEHOLD.colours), "|".join(re.escape(noun.label) for noun in HOUSEHOLD.nouns)
     named = {
         "o": rf"(?P<article>the|an?) (?P<colour>(?:(?:{colours}) )?){re.escape(clip.noun)}",
         "p": rf"(?P<partner_article>the|an?) (?P<partner>{nouns})",

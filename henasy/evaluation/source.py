@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from henasy.checkpoint.shipped import SHIPPED
 from henasy.errors import InputError
 
 Similarity = Literal["cosine", "dot"]
-SHIPPED_MODEL = "henasy-tiny"
 DEFAULT_DEVICE = "cpu"
 
 
@@ -195,7 +195,7 @@ def given_device(options: SourceOptions) -> str | None:
 
 def _rendered_source(options: SourceOptions) -> RenderedSource:
     refuse_idle("rendered scenes", {"allow_missing": options.is_allowing_missing})
-    model = options.model or SHIPPED_MODEL
+    model = options.model or SHIPPED
     # Loads torch, which somebody else's features need not. A wrong name must show before minutes of rendering.
     from henasy.checkpoint.encoder import require_device
     from henasy.checkpoint.locate import locate_checkpoint

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from henasy.errors import ConfigError, InputError
 from henasy.scenes.files import drop_unfinished, sole_writer, whole_file, write_text
+from henasy.scenes.household.story import HOUSEHOLD
 from henasy.scenes.processes import Report, run_each
 from henasy.scenes.renderer import Renderer, open_renderer
-from henasy.scenes.repertoire import DEFAULT_REPERTOIRE, REPERTOIRES, UNNAMED_REPERTOIRE, RepertoireName
 from henasy.scenes.split import Split
-from henasy.scenes.story import Repertoire, Stage, Story
+from henasy.scenes.story import Stage, Story
 from henasy.scenes.truth import truth_path, write_truth
 
 FORMAT_VERSION = 1
@@ -31,9 +31,12 @@ _EGOCLIP_COLUMNS = (
     *("clip_idx", "video_uid", "video_dur", "narration_source", "narration_ind", "narration_time"),
     *("clip_start", "clip_end", "clip_text", "tag_verb", "tag_noun"),
 )
-COLUMNS = (*_EGOCLIP_COLUMNS, "noun", "verb", "hand", "verb_phrase", "colour", "object_id", "verb_label")
-PARTNER_COLUMNS = ("partner", "partner_id")
-"""Besides, where the repertoire's actions relate objects to others; empty for those that do not"""
+COLUMNS = (
+    *_EGOCLIP_COLUMNS,
+    *("noun", "verb", "hand", "verb_phrase", "colour", "object_id", "verb_label", "partner", "partner_id"),
+)
+"""The partner's are empty where an action relates its object to no other"""
+_REPERTOIRE, _UNNAMED = "household", "worktop"
 _REPORT_FRAMES = 10
 _MAX_SIDE_PX = 4096
 _LONG_VIDEO_S = (60.0, 1800.0)
@@ -63,14 +66,14 @@ class ArchiveConfig:
     longest_action_s: float | None = None
     """Actions of 0.5 s to this, log-uniform as far as verbs allow, with rests between and a new table now and then;
     None for actions of 1.5 to 3.4 s at one table"""
-    repertoire: RepertoireName = DEFAULT_REPERTOIRE
-    """What there is to see: objects, actions, wording and place"""
+    repertoire: str = _REPERTOIRE
+    """What there is to see; stored, since archives of a smaller one are about"""
 
     def __post_init__(self) -> None:
         if self.split not in _SPLIT_CODE:
             raise ConfigError(f"split is {self.split!r}, must be one of {sorted(_SPLIT_CODE)}")
-        if self.repertoire not in REPERTOIRES:
-            raise ConfigError(f"repertoire is {self.repertoire!r}, must be one of {sorted(REPERTOIRES)}")
+        if self.repertoire != _REPERTOIRE:
+            raise ConfigError(f"repertoire is {self.repertoire!r}, must be {_REPERTOIRE!r}: render the archive again")
         if self.seed < 0 or self.num_videos < 1:
             raise ConfigError(f"seed is {self.seed} and num_videos {self.num_videos}, must be >= 0 and >= 1")
         if not 5.0 <= self.video_s <= 7200.0:
@@ -104,8 +107,8 @@ class ArchiveConfig:
 
     def story(self, number: int) -> Story:
         """What happens in one video."""
-        write = REPERTOIRES[self.repertoire].write
-        return write(self._generator(number, "script"), self.num_frames / self.fps, self.split, self.longest_action_s)
+        rng, video_s = self._generator(number, "script"), self.num_frames / self.fps
+        return HOUSEHOLD.write(rng, video_s, self.split, self.longest_action_s)
 
     def stage(self, number: int) -> Stage:
         """The scene of one video."""
@@ -150,7 +153,7 @@ def write_archive(
                 on_frames(step.num_frames)
             if on_video is not None and step.is_done:
                 on_video(step.item.uid)
-        _write_taxonomy(REPERTOIRES[config.repertoire], folder)
+        _write_taxonomy(folder)
         write_text(folder / "narrations.csv", _narrations(config))
 
 
@@ -178,7 +181,7 @@ def read_config(folder: Path) -> ArchiveConfig:
     try:
         stored = json.loads(path.read_text())
         version = stored.pop("format_version", None)
-        config = ArchiveConfig(**{"repertoire": UNNAMED_REPERTOIRE, **stored})
+        config = ArchiveConfig(**{"repertoire": _UNNAMED, **stored})
     except (ValueError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path} does not hold the settings of an archive: {error}") from error
     if version != FORMAT_VERSION:
@@ -199,8 +202,6 @@ def _claim(config: ArchiveConfig, folder: Path) -> None:
             raise ConfigError(f"{folder} holds an archive of other settings: {'; '.join(other)}")
         return
     settings = {name: value for name, value in asked.items() if value is not None}
-    if config.repertoire == UNNAMED_REPERTOIRE:
-        del settings["repertoire"]
     write_text(folder / "archive.json", json.dumps({"format_version": FORMAT_VERSION, **settings}, indent=2) + "\n")
 
 
@@ -274,12 +275,11 @@ def planar_yuv(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _narrations(config: ArchiveConfig) -> str:
-    repertoire = REPERTOIRES[config.repertoire]
-    noun_rows = {noun.label: row for row, noun in enumerate(repertoire.nouns)}
-    verb_rows = {verb.label: row for row, verb in enumerate(repertoire.verbs)}
+    noun_rows = {noun.label: row for row, noun in enumerate(HOUSEHOLD.nouns)}
+    verb_rows = {verb.label: row for row, verb in enumerate(HOUSEHOLD.verbs)}
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
-    writer.writerow(COLUMNS + (PARTNER_COLUMNS if repertoire.has_partners else ()))
+    writer.writerow(COLUMNS)
     clip = 0
     for number in range(config.num_videos):
         duration_s = config.num_frames / config.fps
@@ -290,18 +290,17 @@ def _narrations(config: ArchiveConfig) -> str:
             line += [told.start_s, told.end_s, told.text, [verb_rows[told.verb_label]], tags]
             line += [told.nouns[0], told.verb, told.side, told.verb_phrase, told.colour, told.object_id]
             line += [told.verb_label]
-            if repertoire.has_partners:
-                line += ["", ""] if told.partner_id is None else [told.nouns[1], told.partner_id]
+            line += ["", ""] if told.partner_id is None else [told.nouns[1], told.partner_id]
             writer.writerow(line)
             clip += 1
     return text.getvalue()
 
 
-def _write_taxonomy(repertoire: Repertoire, folder: Path) -> None:
-    nouns = [tuple(noun) for noun in repertoire.nouns] + [
+def _write_taxonomy(folder: Path) -> None:
+    nouns = [tuple(noun) for noun in HOUSEHOLD.nouns] + [
         (f"{side} hand", (f"{side} hand",)) for side in ("left", "right")
     ]
-    verbs = [(verb.label, verb.words) for verb in repertoire.verbs]
+    verbs = [(verb.label, verb.words) for verb in HOUSEHOLD.verbs]
     for name, rows in (("noun", nouns), ("verb", verbs)):
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")

@@ -77,8 +77,6 @@ class Repertoire(NamedTuple):
     """Without the hands"""
     verbs: tuple[VerbRow, ...]
     colours: Mapping[str, Colour]
-    has_partners: bool
-    """Whether actions relate objects to others, so that narrations have columns for them"""
     write: Callable[[np.random.Generator, float, Split, float | None], Story]
     """The story of a video from (generator, length in seconds, split, longest action)"""
     is_held_out_action: Callable[[str, str], bool]

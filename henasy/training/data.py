@@ -15,15 +15,13 @@ import torch
 from numpy.typing import NDArray
 
 from henasy.errors import ConfigError
-from henasy.scenes.combinations import COLOURS
-from henasy.scenes.household.combinations import COLOURS as HOUSEHOLD_COLOURS
+from henasy.scenes.household.combinations import COLOURS
 from henasy.text.stored import AnyTokenizer
 from henasy.training.clip_cache import NUM_BOXES
 from henasy.training.config import TrainConfig
 from henasy.training.share import WHOLE, Share
 
 NEIGHBOUR_S = 60.0
-COLOUR_WORDS = frozenset(COLOURS) | frozenset(HOUSEHOLD_COLOURS)
 
 
 class TrainBatch(NamedTuple):
@@ -119,7 +117,7 @@ class CacheBatches:
         self.first, self.last = cache.neighbours()
         wordings = [cache.texts, [bare(text) for text in cache.texts], cache.verb_phrases]
         self.wordings = np.stack([tokenizer.encode_batch(texts) for texts in wordings])
-        self.has_colour = [not COLOUR_WORDS.isdisjoint(text.split()) for text in cache.texts]
+        self.has_colour = [not COLOURS.keys().isdisjoint(text.split()) for text in cache.texts]
         _, self.phrase_ids = np.unique(np.array(cache.verb_phrases), return_inverse=True)
 
     def batch(self, step: int, part: int, device: torch.device) -> TrainBatch:

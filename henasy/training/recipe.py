@@ -7,7 +7,7 @@ henasy   the paper's training: local encoder and decoder on the frozen dual enco
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,6 +41,7 @@ STD = (68.5005327, 66.6321579, 70.32316305)
 CROP_PX = 100
 THING_PX = 48
 NUM_MOMENTS = 8
+ENCODER_STAGES = ("images", "clips", "henasy")
 
 
 def _stage(**settings: Any) -> TrainConfig:
@@ -51,7 +52,7 @@ def _stage(**settings: Any) -> TrainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TinyRecipe:
-    """Settings of the four stages. The defaults are those of henasy-household."""
+    """Settings of the four stages. The defaults are those of henasy-tiny."""
 
     things: TrainConfig = field(
         default_factory=lambda: _stage(
@@ -91,7 +92,7 @@ class TinyRecipe:
     )
     henasy: TrainConfig = field(
         default_factory=lambda: _stage(
-            num_steps=2400,
+            num_steps=1200,
             batch_size=40,
             learning_rate=8e-4,
             num_warmup_steps=40,
@@ -106,7 +107,7 @@ class TinyRecipe:
     """Weight of the bare nouns and of the bare verbs beside EgoNCE, for images and clips."""
     region_weight: float = 1.0
     """Weight of the nouns of boxes beside EgoNCE in the same stages."""
-    loss_weights: LossWeights = field(default_factory=lambda: LossWeights(entity_choice=0.5, words=0.5))
+    loss_weights: LossWeights = field(default_factory=lambda: LossWeights(entity_choice=0.5))
     """Of the last stage."""
     box_weight: float = 2.0
     """Weight of boxes against the cosine when nouns meet entities; 0 is the paper's matching."""
@@ -116,10 +117,13 @@ class TinyRecipe:
     """Clips of the validation archive that the evaluations during training use."""
 
 
-def with_extras(recipe: TinyRecipe, **changes: Any) -> TinyRecipe:
-    """The recipe with settings changed in every stage that trains a whole encoder."""
-    stages = {name: replace(getattr(recipe, name), **changes) for name in ("images", "clips", "henasy")}
-    return replace(recipe, **stages)
+def with_extras(recipe: TinyRecipe, *, has_tensorboard: bool, **changes: Any) -> TinyRecipe:
+    """The recipe with logs for TensorBoard or without, and settings changed in every stage that trains an encoder."""
+    things = replace(recipe.things, has_tensorboard=has_tensorboard)
+    encoders = {
+        name: replace(getattr(recipe, name), has_tensorboard=has_tensorboard, **changes) for name in ENCODER_STAGES
+    }
+    return replace(recipe, things=things, **encoders)
 
 
 class Team(NamedTuple):
@@ -135,7 +139,7 @@ BY_ONESELF = Team()
 
 
 class Prepared(NamedTuple):
-    """What all stages share."""
+    """What the stages share."""
 
     cache: ClipCache
     validation: ClipCache
@@ -149,15 +153,15 @@ def prepare(archive: Path, validation: Path, run: Path, recipe: TinyRecipe, *, n
         folder = run / f"cache-{name}"
         build_clip_cache(source, folder, crop_px=CROP_PX, num_moments=NUM_MOMENTS, num_workers=num_workers)
         caches.append(ClipCache(folder))
-    cache = caches[0]
+    cache, held_out = caches
     texts = cache.texts + [bare(text) for text in cache.texts] + cache.verb_phrases + cache.nouns + cache.verbs
     tokenizer = train_tokenizer(texts, vocab_size=recipe.vocab_size, context_length=tiny().dual.text.context_length)
-    return Prepared(cache, caches[1], tokenizer)
+    return Prepared(cache, held_out, tokenizer)
 
 
 def tiny_config(vocab_size: int) -> HenasyConfig:
-    """Sizes of what the recipe trains, for a vocabulary: what entities add stands beside the global embedding."""
-    return replace(tiny(vocab_size=vocab_size), keeps_global=True)
+    """Sizes of henasy-tiny for a vocabulary."""
+    return tiny(vocab_size=vocab_size)
 
 
 def train_dual(
@@ -175,7 +179,8 @@ def train_dual(
     model = build_dual(config).to(device)
     stem = model.visual.patch_embed
     assert isinstance(stem, ConvStem)
-    _train_stem(stem, data, run / "things", recipe, device=device, report=report, team=team)
+    # In one process: the stem's norms are of a batch, which several would each see a part of.
+    team.peers.on_main(lambda: _train_stem(stem, data, run / "things", recipe, device=device, report=report))
     for name, stage, num_frames in (("images", recipe.images, 1), ("clips", recipe.clips, config.vision.num_frames)):
         objective = DualObjective(
             model,
@@ -201,7 +206,6 @@ def _train_stem(
     *,
     device: torch.device,
     report: Report,
-    team: Team,
 ) -> None:
     namer = ThingNamer(stem, len(data.cache.nouns)).to(device)
     asked = _things(data.validation, recipe.things).plain(recipe.num_validation_clips, seed=0, device=device)
@@ -209,11 +213,10 @@ def _train_stem(
         recipe.things,
         model=namer,
         objective=ThingObjective(namer),
-        source=_things(data.cache, recipe.things, team.peers.share),
+        source=_things(data.cache, recipe.things),
         folder=folder,
         device=device,
         evaluate=lambda: thing_score(namer, asked),
-        peers=team.peers,
         report=report,
     ).run()
 
@@ -235,7 +238,6 @@ def train_henasy(
     objective = HenasyObjective(
         model,
         nouns=_words(data, data.cache.nouns, device),
-        verbs=_words(data, data.cache.verbs, device),
         temperature=recipe.temperature,
         weights=recipe.loss_weights,
         box_weight=recipe.box_weight,
@@ -249,14 +251,26 @@ def train_henasy(
 
 def tiny_checkpoint(model: DualEncoder | Henasy, data: Prepared, recipe: TinyRecipe) -> Checkpoint:
     """A trained model with what is needed to use and to judge it."""
-    stages = ["things", "images", "clips"] + (["henasy"] if isinstance(model, Henasy) else [])
     note = TrainingNote(
-        summary=f"Trained with henasy-train on {len(data.cache)} narrated clips of a rendered kitchen.",
+        summary=f"Trained with henasy-train on {len(data.cache):,} narrated clips of rendered kitchens.",
         is_rendered_only=True,
-        details={name: getattr(recipe, name).to_dict() for name in stages},
+        details=_details(recipe, has_entities=isinstance(model, Henasy)),
     )
     spec = PreprocessSpec(image_px=tiny().dual.vision.image_px, mean=MEAN, std=STD, is_antialiased=True)
     return Checkpoint(model=model.eval(), spec=spec, tokenizer=data.tokenizer, training=note)
+
+
+def _details(recipe: TinyRecipe, *, has_entities: bool) -> dict[str, dict[str, Any]]:
+    """All that the weights depend on, by stage, and what the stages share."""
+    settings = asdict(recipe)
+    own = {"henasy": {"loss_weights", "box_weight"}, "images and clips": {"word_weight", "region_weight"}}
+    stages = ("things", *ENCODER_STAGES) if has_entities else ("things", *ENCODER_STAGES[:-1])
+    shared = set(settings) - {"things", *ENCODER_STAGES} - own["henasy"] - own["images and clips"]
+    details = {stage: settings[stage] for stage in stages}
+    details["images and clips"] = {name: settings[name] for name in sorted(own["images and clips"])}
+    if has_entities:
+        details["henasy"] |= {name: settings[name] for name in sorted(own["henasy"])}
+    return details | {"all stages": {name: settings[name] for name in sorted(shared)}}
 
 
 class _Place(NamedTuple):
@@ -330,8 +344,8 @@ def _batches(
     )
 
 
-def _things(cache: ClipCache, config: TrainConfig, share: Share = WHOLE) -> ThingBatches:
-    return ThingBatches(cache, config, crop_px=THING_PX, mean=MEAN, std=STD, share=share)
+def _things(cache: ClipCache, config: TrainConfig) -> ThingBatches:
+    return ThingBatches(cache, config, crop_px=THING_PX, mean=MEAN, std=STD)
 
 
 def _words(data: Prepared, words: list[str], device: torch.device) -> Words:

@@ -1,7 +1,7 @@
 """The convolutional stem's own training: cut-out things and what they are called.
 
 It stands in for the pictures of single things that CLIP's pre-training is full of: where a thing fills the picture,
-its name is learnt from tens of thousands of them; from whole kitchens it was not learnt at all in the same time.
+its name is learnt from some hundred thousand of them; whole kitchens gave a fifth of it in the same time.
 
 N things, S side of a cut-out in px, W nouns.
 """
@@ -19,7 +19,6 @@ from henasy.model.conv_stem import ConvStem
 from henasy.training.clip_cache import NUM_HANDS
 from henasy.training.config import TrainConfig
 from henasy.training.data import ClipCache
-from henasy.training.share import WHOLE, Share
 
 MARGIN = 1.2
 """Side of a cut-out over the longer side of the thing's box."""
@@ -49,14 +48,13 @@ class ThingBatches:
         crop_px: int,
         mean: tuple[float, ...],
         std: tuple[float, ...],
-        share: Share = WHOLE,
     ) -> None:
         """A step has two things per anchor of its batch, as the other stages have clips.
 
         Raises:
             ConfigError: no clip of the cache has a box.
         """
-        self.cache, self.config, self.crop_px, self.share = cache, config, crop_px, share
+        self.cache, self.config, self.crop_px = cache, config, crop_px
         self.mean, self.std = (torch.tensor(values).view(1, 3, 1, 1) for values in (mean, std))
         self.boxed = np.argwhere(np.asarray(cache.box_nouns) >= 0)
         if not len(self.boxed):
@@ -70,14 +68,19 @@ class ThingBatches:
         num_anchors = self.config.batch_size // self.config.num_micro_batches
         draws = rng.random((2 * num_anchors, 6))
         orders = rng.permuted(np.tile(np.arange(3), (2 * num_anchors, 1)), axis=1)
-        own = self.share.rows(num_anchors)
-        picked = self.boxed[np.searchsorted(self.cumulative, draws[own, 0]).clip(max=len(self.boxed) - 1)]
-        crops = [self._seen_anew(place, *row) for place, *row in zip(picked, draws[own, 1:], orders[own], strict=True)]
+        picked = self.boxed[np.searchsorted(self.cumulative, draws[:, 0]).clip(max=len(self.boxed) - 1)]
+        crops = [self._seen_anew(place, *row) for place, *row in zip(picked, draws[:, 1:], orders, strict=True)]
         return self._batch(crops, picked, device)
 
     def plain(self, num_things: int, *, seed: int, device: torch.device) -> ThingBatch:
-        """Things other than hands, cut out without chance but which they are; to evaluate on."""
+        """Things other than hands, cut out without chance but which they are; to evaluate on.
+
+        Raises:
+            ConfigError: the cache has no such things.
+        """
         objects = self.boxed[self.boxed[:, 2] >= NUM_HANDS]
+        if not len(objects):
+            raise ConfigError("the cache has boxes of hands alone; needed are boxes of things")
         picked = np.random.default_rng(seed).permutation(objects)[:num_things]
         return self._batch([self._cut(place, MARGIN, np.zeros(2)) for place in picked], picked, device)
 

@@ -53,7 +53,7 @@ def small_config(vocab_size: int) -> HenasyConfig:
     return HenasyConfig(
         dual=DualConfig(
             vision=VisionConfig(image_px=48, patch_px=8, width=32, depth=2, heads=2),
-            text=TextConfig(width=32, heads=2, layers=1, context_length=32, vocab_size=vocab_size),
+            text=TextConfig(width=32, heads=2, layers=1, context_length=48, vocab_size=vocab_size),
             joint_dim=24,
         ),
         local=LocalConfig(width=32, heads=2, num_group_tokens=12, num_entities=4, num_bootstrap_layers=2),
@@ -65,7 +65,7 @@ def small_config(vocab_size: int) -> HenasyConfig:
 def random_checkpoint(tmp_path_factory: pytest.TempPathFactory, small_archive: Path) -> Path:
     """A small checkpoint of kind henasy with random weights."""
     texts = [clip.text for clip in read_rendered_clips(small_archive)]
-    tokenizer = train_tokenizer(texts, vocab_size=560, context_length=32)
+    tokenizer = train_tokenizer(texts, vocab_size=560, context_length=48)
     torch.manual_seed(0)
     model = build(small_config(tokenizer.vocab_size)).eval()
     spec = PreprocessSpec(image_px=48, mean=(110.0, 110.0, 110.0), std=(70.0, 70.0, 70.0))

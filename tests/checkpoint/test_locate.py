@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from henasy.checkpoint import locate
+from henasy.checkpoint import shipped
 from henasy.checkpoint.locate import locate_checkpoint
 from henasy.errors import CheckpointError, NotFoundError
 
@@ -27,13 +27,13 @@ def test_locate_says_what_is_allowed(name: str, monkeypatch: pytest.MonkeyPatch,
     if name == "":
         assert locate_checkpoint(name) == Path()
         return
-    with pytest.raises(NotFoundError, match="allowed: a checkpoint folder, henasy-tiny or henasy-household"):
+    with pytest.raises(NotFoundError, match="allowed: a checkpoint folder, henasy-tiny, or a hub id"):
         locate_checkpoint(name)
 
 
 def test_locate_finds_the_shipped_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(locate, "_SHIPPED_FOLDERS", tmp_path / "absent")
+    monkeypatch.setattr(shipped, "_FOLDERS", tmp_path / "absent")
     with pytest.raises(NotFoundError, match="henasy-tiny is not part of this installation"):
         locate_checkpoint("henasy-tiny")
     (tmp_path / "absent" / "henasy-tiny").mkdir(parents=True)

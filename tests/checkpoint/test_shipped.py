@@ -1,6 +1,5 @@
-"""The checkpoints that come with the package: their size, what they say of themselves, what they make of new scenes."""
+"""The checkpoint that comes with the package: its size, what it says of itself, what it makes of new scenes."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,47 +7,41 @@ import pytest
 
 from henasy.checkpoint.encoder import Encoder, load_encoder
 from henasy.checkpoint.folder import CARD, WEIGHTS, read_checkpoint
-from henasy.checkpoint.locate import SHIPPED, locate_checkpoint
+from henasy.checkpoint.locate import locate_checkpoint
+from henasy.checkpoint.shipped import SHIPPED
 from henasy.scenes.archive import ArchiveConfig, video_path, write_archive
-from henasy.scenes.repertoire import RepertoireName
 from henasy.training.clip_cache import Narration, read_narrations
 from henasy.video.clips import RefusedClips, read_clips
 
 TEST = ArchiveConfig(seed=424242, num_videos=3, video_s=40.0, width_px=228, height_px=128, fps=8, split="test")
-REPERTOIRE_OF: dict[str, RepertoireName] = {"henasy-tiny": "worktop", "henasy-household": "household"}
-
-
-@pytest.fixture(scope="module", params=SHIPPED)
-def name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def encoder(name: str) -> Encoder:
-    return load_encoder(name)
+def encoder() -> Encoder:
+    return load_encoder(SHIPPED)
 
 
 @pytest.fixture(scope="module")
-def scenes(name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three held-out videos: another seed than any used in training, and combinations that training never shows."""
     folder = tmp_path_factory.mktemp("scenes")
-    write_archive(replace(TEST, repertoire=REPERTOIRE_OF[name]), folder, workers=2)
+    write_archive(TEST, folder, workers=2)
     return folder
 
 
-def test_shipped_checkpoint_keeps_to_its_limits(name: str) -> None:
-    folder = locate_checkpoint(name)
+def test_shipped_checkpoint_keeps_to_its_limits() -> None:
+    folder = locate_checkpoint(SHIPPED)
     checkpoint = read_checkpoint(folder)
     assert sum(parameter.numel() for parameter in checkpoint.model.parameters()) <= 4_000_000
     assert (folder / WEIGHTS).stat().st_size <= 8_000_000
     assert checkpoint.training.is_rendered_only
 
 
-def test_shipped_card_reports_every_baseline_and_both_masks(name: str) -> None:
-    card = (locate_checkpoint(name) / CARD).read_text()
+def test_shipped_card_reports_every_baseline_and_both_masks() -> None:
+    card = (locate_checkpoint(SHIPPED) / CARD).read_text()
     rows = ("chance", "text alone", "colour histogram", "one frame", "shuffled frames", "first stage", "HENASY")
     for row in (*rows, "handled object", "acting hand"):
-        assert f"| {row}" in card, (name, row)
+        assert f"| {row}" in card, row
 
 
 def test_shipped_checkpoint_ranks_the_narrated_clip_above_others(encoder: Encoder, scenes: Path) -> None:

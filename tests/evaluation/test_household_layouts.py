@@ -1,4 +1,4 @@
-"""The benchmarks' layouts of an archive of the household repertoire: word swaps, questions about spans, moments."""
+"""The benchmarks' layouts of a rendered archive: word swaps, questions about spans, moments."""
 
 import re
 from dataclasses import replace
@@ -7,17 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from henasy.errors import AnnotationError, ConfigError
+from henasy.errors import AnnotationError
 from henasy.evaluation.egohoi import FILE_NAME, load_egohoi
 from henasy.evaluation.rendered import RenderedClip, read_rendered_clips
-from henasy.evaluation.rendered_archives import archive_repertoire
-from henasy.evaluation.rendered_spans import moments_annotations, nlq_annotations, read_actions, write_span_layout
+from henasy.evaluation.rendered_spans import moments_annotations, nlq_annotations, read_actions
 from henasy.evaluation.rendered_swaps import noun_swaps, verb_swaps, write_swaps
 from henasy.scenes.archive import ArchiveConfig, _claim, _narrations
+from henasy.scenes.household.story import HOUSEHOLD
 from henasy.scenes.household.verbs import VERB_OF
-from henasy.scenes.repertoire import REPERTOIRES
 
-CONFIG = ArchiveConfig(seed=12, num_videos=10, video_s=120.0, fps=8, split="test", repertoire="household")
+CONFIG = ArchiveConfig(seed=12, num_videos=10, video_s=120.0, fps=8, split="test")
 PARTNERED = {verb.label for verb in VERB_OF.values() if verb.has_partner}
 
 
@@ -51,12 +50,6 @@ def said(text: str, verbs: set[str]) -> set[str]:
     return found
 
 
-def test_clips_know_their_repertoire(archive: Path, clips: list[RenderedClip], tmp_path: Path) -> None:
-    assert archive_repertoire(archive) == "household"
-    assert {clip.repertoire for clip in clips} == {"household"}
-    assert archive_repertoire(tmp_path) == "worktop"
-
-
 def test_verb_swaps_say_another_action_of_the_same_things(clips: list[RenderedClip]) -> None:
     assert {clip.verb for clip in clips} == set(VERB_OF)
     for at, clip in enumerate(clips):
@@ -72,7 +65,7 @@ def test_verb_swaps_say_another_action_of_the_same_things(clips: list[RenderedCl
 
 
 def test_noun_swaps_say_the_same_action_of_another_thing(clips: list[RenderedClip]) -> None:
-    nouns = {noun.label for noun in REPERTOIRES["household"].nouns}
+    nouns = {noun.label for noun in HOUSEHOLD.nouns}
     for at, clip in enumerate(clips):
         swaps = noun_swaps(clip, np.random.default_rng(at))
         assert len(swaps) == len(set(swaps)) == 10
@@ -89,7 +82,7 @@ def test_swaps_are_written_and_read_again(clips: list[RenderedClip], tmp_path: P
     assert [item.text for item in items] == [clip.text for clip in clips]
 
 
-def test_a_verb_of_another_repertoire_is_refused(clips: list[RenderedClip]) -> None:
+def test_a_verb_that_archives_do_not_have_is_refused(clips: list[RenderedClip]) -> None:
     with pytest.raises(AnnotationError, match="verb 'tilt' is not one of"):
         verb_swaps(replace(clips[0], verb="tilt"), np.random.default_rng(0))
 
@@ -99,9 +92,3 @@ def test_every_action_can_be_asked_about_and_is_a_moment(archive: Path) -> None:
     lengths_s = {CONFIG.video_uid(number): 120.0 for number in range(CONFIG.num_videos)}
     for annotate in (nlq_annotations, moments_annotations):
         assert annotate(actions, lengths_s, CONFIG.fps, "val")["videos"]
-
-
-def test_layouts_refuse_two_repertoires(archive: Path, tmp_path: Path) -> None:
-    other = written(tmp_path / "other", ArchiveConfig(seed=12, num_videos=1, video_s=60.0, fps=8, repertoire="worktop"))
-    with pytest.raises(ConfigError, match=r"of the repertoire worktop and .* of household, must be the same"):
-        write_span_layout(other, archive, tmp_path / "cache")

@@ -18,7 +18,7 @@ from henasy.scenes.archive import COLUMNS, ArchiveConfig, _narrations
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The narrations of a small archive; these layouts need no videos."""
     folder = tmp_path_factory.mktemp("archive")
-    config = ArchiveConfig(seed=5, num_videos=7, video_s=40.0, split="test", repertoire="worktop")
+    config = ArchiveConfig(seed=5, num_videos=7, video_s=40.0, split="test")
     (folder / "narrations.csv").write_text(_narrations(config))
     return folder
 

@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +12,10 @@ import pytest
 
 from henasy.errors import ConfigError, InputError, NotFoundError
 from henasy.scenes.archive import COLUMNS, ArchiveConfig, read_config, video_path, write_archive
-from henasy.scenes.combinations import is_held_out_action, is_held_out_colour
+from henasy.scenes.household.combinations import is_held_out_action, is_held_out_colour
 from henasy.scenes.truth import Truth, instance_boxes
 
-CONFIG = ArchiveConfig(seed=3, num_videos=2, video_s=8.0, width_px=96, height_px=64, fps=8, repertoire="worktop")
+CONFIG = ArchiveConfig(seed=3, num_videos=2, video_s=8.0, width_px=96, height_px=64, fps=8)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def test_archive_goes_on_with_what_is_missing(archive: Path) -> None:
 
 
 def test_archive_refuses_a_folder_with_other_settings(archive: Path) -> None:
-    other = ArchiveConfig(seed=4, num_videos=2, video_s=8.0, width_px=96, height_px=64, fps=8, repertoire="worktop")
+    other = ArchiveConfig(seed=4, num_videos=2, video_s=8.0, width_px=96, height_px=64, fps=8)
     with pytest.raises(ConfigError, match="other settings"):
         write_archive(other, archive)
     assert read_config(archive) == CONFIG
@@ -123,7 +124,7 @@ def test_truth_refuses_unknown_videos_instances_and_times(archive: Path) -> None
 def test_training_scripts_never_show_held_out_combinations_and_test_scripts_do() -> None:
     seen = {"train": 0, "test": 0}
     for split in ("train", "test"):
-        config = ArchiveConfig(seed=11, num_videos=12, video_s=120, split=split, repertoire="worktop")  # type: ignore[arg-type]
+        config = ArchiveConfig(seed=11, num_videos=12, video_s=120, split=split)  # type: ignore[arg-type]
         for number in range(config.num_videos):
             script = config.story(number).script
             for event in script.events:
@@ -147,3 +148,20 @@ def test_config_names_what_is_not_allowed(field: str, value: object) -> None:
     settings = {"seed": 0, "num_videos": 1, field: value}
     with pytest.raises(ConfigError, match=str(value)):
         ArchiveConfig(**settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("field", "value"), [("longest_action_s", 3.0), ("video_s", 59.0), ("video_s", 7200.0)])
+def test_config_of_long_actions_names_what_is_not_allowed(field: str, value: float) -> None:
+    settings = {"seed": 0, "num_videos": 1, "video_s": 600.0, "longest_action_s": 60.0, field: value}
+    with pytest.raises(ConfigError, match=f"{field} is {value}"):
+        ArchiveConfig(**settings)  # type: ignore[arg-type]
+
+
+def test_archives_of_the_earlier_repertoire_are_refused(archive: Path, tmp_path: Path) -> None:
+    stored = json.loads((archive / "archive.json").read_text())
+    del stored["repertoire"]
+    (tmp_path / "archive.json").write_text(json.dumps(stored))
+    with pytest.raises(ConfigError, match="repertoire is 'worktop', must be 'household': render the archive again"):
+        read_config(tmp_path)
+    with pytest.raises(ConfigError, match="repertoire is 'worktop'"):
+        write_archive(CONFIG, tmp_path)

@@ -1,10 +1,8 @@
 """A rendered household archive: files, and truth that stays right through occlusion, hand-over and leaving the view."""
 
 import csv
-import json
 import re
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +11,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from henasy.commands.archive import main
-from henasy.errors import ConfigError, InputError, NotFoundError
-from henasy.scenes.archive import ArchiveConfig, read_config, write_archive
+from henasy.errors import InputError, NotFoundError
+from henasy.scenes.archive import ArchiveConfig, write_archive
 from henasy.scenes.film import draw_film
 from henasy.scenes.household.motions import contact_span
 from henasy.scenes.household.script import Event, Script
@@ -23,10 +21,8 @@ from henasy.scenes.inventory import take_inventory
 from henasy.scenes.renderer import Renderer, open_renderer
 from henasy.scenes.truth import Truth
 
-CONFIG = ArchiveConfig(
-    seed=61, num_videos=2, video_s=30.0, width_px=96, height_px=64, fps=8, repertoire="household", split="test"
-)
-SCENES = ArchiveConfig(seed=62, num_videos=8, video_s=120.0, fps=8, repertoire="household", split="test")
+CONFIG = ArchiveConfig(seed=61, num_videos=2, video_s=30.0, width_px=96, height_px=64, fps=8, split="test")
+SCENES = ArchiveConfig(seed=62, num_videos=8, video_s=120.0, fps=8, split="test")
 SIZE = (228, 128)
 
 
@@ -42,18 +38,8 @@ def _lines(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file, delimiter="\t"))
 
 
-def test_archive_names_its_repertoire_and_only_that_one_goes_on(archive: Path) -> None:
-    assert json.loads((archive / "archive.json").read_text())["repertoire"] == "household"
-    assert read_config(archive) == CONFIG
-    other = replace(CONFIG, repertoire="worktop")
-    with pytest.raises(ConfigError, match="repertoire household there, worktop asked for"):
-        write_archive(other, archive)
-
-
 def test_archive_is_the_same_when_rendered_again(archive: Path, tmp_path: Path) -> None:
-    one = ArchiveConfig(
-        seed=61, num_videos=1, video_s=30.0, width_px=96, height_px=64, fps=8, repertoire="household", split="test"
-    )
+    one = ArchiveConfig(seed=61, num_videos=1, video_s=30.0, width_px=96, height_px=64, fps=8, split="test")
     write_archive(one, tmp_path, workers=1)
     uid = CONFIG.video_uid(0)
     for name in (f"videos/{uid}.mp4", f"truth/{uid}.npz", "taxonomy/noun_taxonomy.csv", "taxonomy/verb_taxonomy.csv"):
@@ -82,16 +68,6 @@ def test_narrated_things_are_where_their_narration_says(archive: Path) -> None:
             assert not seen[0]
         else:
             assert all(seen), line["clip_text"]
-
-
-def test_render_takes_the_repertoire(tmp_path: Path) -> None:
-    arguments = ["render", str(tmp_path / "a"), "--seed", "1", "--videos", "1", "--minutes", "0.1", "--size", "64x48"]
-    done = CliRunner().invoke(main, [*arguments, "--fps", "4", "--workers", "1", "--repertoire", "worktop"])
-    assert done.exit_code == 0, done.output
-    assert read_config(tmp_path / "a").repertoire == "worktop"
-    refused = CliRunner().invoke(main, [*arguments, "--fps", "4", "--repertoire", "household"])
-    assert refused.exit_code == 1
-    assert "repertoire worktop there, household asked for" in refused.output
 
 
 def test_a_film_shows_frames_beside_their_truth_and_says_what_happens(archive: Path, tmp_path: Path) -> None:

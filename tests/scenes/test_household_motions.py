@@ -16,7 +16,7 @@ from henasy.scenes.household.stage import FOV_DEG, Stage
 from henasy.scenes.household.states import Rest, Thing, other
 from henasy.scenes.household.verbs import TWINS, VERBS
 
-CONFIG = ArchiveConfig(seed=51, num_videos=16, video_s=120.0, fps=8, repertoire="household", split="test")
+CONFIG = ArchiveConfig(seed=51, num_videos=16, video_s=120.0, fps=8, split="test")
 NUM_EVENTS = 6
 
 

@@ -1,6 +1,6 @@
 """From nothing to a checkpoint on a small rendered archive, and what the objectives train."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -73,7 +73,13 @@ def test_recipe_trains_and_its_checkpoints_encode(prepared: Prepared, recipe: Ti
         encoder = load_encoder(folder)
         assert encoder.kind == name
         assert encoder.encode_texts(["#C C lifts the mug"]).shape == (1, encoder.width)
-        assert "rendered scenes only" in (tiny_checkpoint(trained, prepared, recipe).training.warning() or "")
+        note = tiny_checkpoint(trained, prepared, recipe).training
+        assert "rendered scenes only" in (note.warning() or "")
+        told = {setting for settings in note.details.values() for setting in settings}
+        of_entities = {"loss_weights", "box_weight"}
+        stages = {"things", "images", "clips", "henasy"}
+        assert {field.name for field in fields(recipe)} - stages - told == (set() if name == "henasy" else of_entities)
+        assert ("henasy" in note.details) == (name == "henasy")
 
 
 def test_recipe_run_again_does_nothing_and_a_cut_run_goes_on(
@@ -89,12 +95,14 @@ def test_recipe_run_again_does_nothing_and_a_cut_run_goes_on(
 
 def test_recipe_entity_losses_fall_on_a_repeated_batch(prepared: Prepared, recipe: TinyRecipe, tmp_path: Path) -> None:
     untrained = build_dual(tiny_config(prepared.tokenizer.vocab_size).dual)
-    longer = replace(recipe, henasy=short(recipe.henasy, num_steps=15, batch_size=6, learning_rate=2e-3))
+    longer = replace(
+        recipe, henasy=short(recipe.henasy, num_steps=25, batch_size=6, learning_rate=1e-3, num_warmup_steps=5)
+    )
     train_henasy(prepared, untrained, tmp_path, longer, device=CPU, report=lambda line: None)
     lines = read_log(tmp_path / "henasy" / "log.jsonl")
     lines = [line for line in lines if "projection" in line]
     for name in ("projection", "noun_entity"):
-        assert sum(line[name] for line in lines[-4:]) < 0.9 * sum(line[name] for line in lines[:4]), name
+        assert sum(line[name] for line in lines[-4:]) < 0.75 * sum(line[name] for line in lines[:4]), name
 
 
 def test_clip_cache_of_another_archive_is_refused(prepared: Prepared, folder: Path) -> None:

@@ -11,9 +11,9 @@ import torch
 
 from henasy.errors import ConfigError
 from henasy.model.conv_stem import ConvStem
+from henasy.training.clip_cache import NUM_HANDS
 from henasy.training.config import TrainConfig
 from henasy.training.data import ClipCache
-from henasy.training.share import Share
 from henasy.training.things import ThingBatches, ThingNamer, ThingObjective, thing_score
 from henasy.training.trainer import Trainer
 
@@ -61,10 +61,10 @@ def cache(tmp_path: Path) -> ClipCache:
     return ClipCache(tmp_path)
 
 
-def things(cache: ClipCache, *, share: Share | None = None, **changes: object) -> ThingBatches:
+def things(cache: ClipCache, **changes: object) -> ThingBatches:
     config = TrainConfig(**({"num_steps": 10, "batch_size": 8, "seed": 3} | changes))
     sizes = {"crop_px": 24, "mean": (0.0,) * 3, "std": (1.0,) * 3}
-    return ThingBatches(cache, config, **sizes, **({} if share is None else {"share": share}))
+    return ThingBatches(cache, config, **sizes)
 
 
 def test_thing_without_chance_fills_its_cutout(cache: ClipCache) -> None:
@@ -74,7 +74,6 @@ def test_thing_without_chance_fills_its_cutout(cache: ClipCache) -> None:
     for crop, noun in zip(batch.crops, batch.nouns, strict=True):
         # 20 of the cut-out's 24 px are the thing, in the middle
         assert crop[:, 0].max() == 40
-        assert crop[:, 12, 12:].max() == (200 if noun == SQUARE else crop[:, 12, 12:].max())
         assert (crop[0, 2:22, 12] > 100).float().mean() == pytest.approx(1.0 if noun == SQUARE else 0.75, abs=0.15)
 
 
@@ -84,13 +83,6 @@ def test_thing_batches_depend_on_seed_and_step_alone(cache: ClipCache) -> None:
     assert torch.equal(first.nouns, again.nouns)
     assert not torch.equal(first.crops, things(cache, recolour=1.0).batch(5, 0, CPU).crops)
     assert len(first.crops) == 16
-
-
-def test_thing_batches_of_two_processes_are_one_batch(cache: ClipCache) -> None:
-    whole = things(cache).batch(1, 0, CPU)
-    parts = [things(cache, share=Share(rank, 2)).batch(1, 0, CPU) for rank in range(2)]
-    rows = np.concatenate([Share(rank, 2).rows(8) for rank in range(2)])
-    assert torch.equal(torch.cat([part.crops for part in parts]), whole.crops[torch.from_numpy(rows)])
 
 
 def test_thing_batches_draw_hands_more_seldom_than_other_things(cache: ClipCache) -> None:
@@ -134,3 +126,11 @@ def test_thing_batches_refuse_a_cache_without_boxes(cache: ClipCache) -> None:
     cache.box_nouns = np.full_like(cache.box_nouns, -1)
     with pytest.raises(ConfigError, match="the cache has no boxes"):
         things(cache)
+
+
+def test_thing_evaluation_refuses_a_cache_of_hands_alone(cache: ClipCache) -> None:
+    of_hands = np.array(cache.box_nouns)
+    of_hands[..., NUM_HANDS:] = -1
+    cache.box_nouns = of_hands
+    with pytest.raises(ConfigError, match="boxes of hands alone"):
+        things(cache).plain(3, seed=0, device=CPU)

@@ -57,7 +57,6 @@ HOUSEHOLD = Repertoire(
         VerbRow(verb.label, verb.words, verb.wordings, verb.tool, verb.has_partner, verb.also_true) for verb in VERBS
     ),
     colours=COLOURS,
-    has_partners=True,
     write=_write,
     is_held_out_action=is_held_out_action,
     is_held_out_colour=is_held_out_colour,
