@@ -61,9 +61,17 @@ def pids_of(run: Path, rank: int) -> set[int]:
     return {int(path.name.rpartition("-")[2]) for path in run.glob(f"pid-{rank}-*")}
 
 
+def is_running(pid: int) -> bool:
+    """Not of a process that has ended and that nobody has asked for its status yet: it has no command line."""
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+    except OSError:
+        return False
+
+
 def wait_until_gone(pids: set[int]) -> None:
     deadline = time.monotonic() + PATIENCE_S
-    while any(Path(f"/proc/{pid}/cmdline").exists() for pid in pids):
+    while any(map(is_running, pids)):
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
