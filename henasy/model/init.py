@@ -30,8 +30,8 @@ def init_linears_(module: nn.Module, *, num_residuals: int) -> None:
                 nn.init.normal_(weight, std=scale * fan_in**-0.5)
 
 
-def positions(size: int, width: int) -> Tensor:
-    """(size, width) a sine and a cosine of each place along an axis, in wavelengths from 6 to 600 places.
+def positions(size: int, width: int, *, longest: float = 600.0) -> Tensor:
+    """(size, width) a sine and a cosine of each place along an axis, in wavelengths from 6 to `longest` places.
 
     Drawn at random and small, positions are told apart only once training has made them grow; a small model that
     starts from these names things sooner.
@@ -41,7 +41,7 @@ def positions(size: int, width: int) -> Tensor:
     # Not by linspace: transformers replaces that one while it loads a model, and torch may then forget for good that it
     # makes tensors without memory where it is told to (checkpoint/weights.py).
     steps = torch.arange(width // 2)
-    rates = 100.0 ** -(steps / max(1, len(steps) - 1))
+    rates = (longest / 6) ** -(steps / max(1, len(steps) - 1))
     angles = torch.arange(size)[:, None] * rates
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
@@ -50,15 +50,17 @@ def positions(size: int, width: int) -> Tensor:
 def init_positions_(pos_embed: Tensor, temporal_embed: Tensor) -> None:
     """Writes `positions` into (1, 1 + K, D) places of the video token and K patches, and (1, T, D) of frames.
 
-    The video token's stays as it is. Frames start a third as far apart as patches: the first training sees one frame.
+    The video token's stays as it is. The first frame's is zero, so that training on single frames is the same without
+    it. The later ones' waves are short, at most a quarter of one from the first frame to the last: with the patches'
+    wavelengths four frames were so alike that after training a clip and its reversal had nearly the same embedding.
     """
-    num_patches, width = pos_embed.shape[1] - 1, pos_embed.shape[2]
+    (num_patches, width), num_frames = (pos_embed.shape[1] - 1, pos_embed.shape[2]), temporal_embed.shape[1]
     size = math.isqrt(num_patches)
     along = positions(size, width // 2)
     down, across = along.repeat_interleave(size, dim=0), along.repeat(size, 1)
-    places, times = torch.cat([down, across], dim=1), 0.3 * positions(temporal_embed.shape[1], width)
+    places, times = torch.cat([down, across], dim=1), positions(num_frames, width, longest=max(6.0, 4.0 * num_frames))
     pos_embed[0, 1:, : places.shape[1]] = places
-    temporal_embed[0, :, : times.shape[1]] = times
+    temporal_embed[0, :, : times.shape[1]] = times - times[0]
 
 
 def init_embeddings_(*parameters: Tensor, std: float = EMBEDDING_STD) -> None:

@@ -61,6 +61,10 @@ class TrainConfig:
     recolour: float = 0.0
     """Share of clips whose colour channels are swapped, the same way in all frames, so that shape must count; a clip
     whose narration names a colour is left alone."""
+    backwards: float = 0.0
+    """Share of the clips whose action another verb undoes that are played backwards and narrated by that verb."""
+    undone_negatives: float = 0.0
+    """Share of the same clips whose hard negative is the clip itself the other way round."""
     log_every: int = 10
     """Steps between two lines of the log."""
     evaluate_every: int = 200
@@ -85,7 +89,8 @@ class TrainConfig:
         ratio = self.min_learning_rate_ratio
         _require("min_learning_rate_ratio", ratio, 0 <= ratio <= 1, "in [0, 1]")
         _require("keep_patches", self.keep_patches, 0 < self.keep_patches <= 1, "in (0, 1]")
-        _require("recolour", self.recolour, 0 <= self.recolour <= 1, "in [0, 1]")
+        for name in ("recolour", "backwards", "undone_negatives"):
+            _require(name, getattr(self, name), 0 <= getattr(self, name) <= 1, "in [0, 1]")
         _require("beta2", self.beta2, 0 < self.beta2 < 1, "in (0, 1)")
         _require("precision", self.precision, self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
         _require(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from henasy.errors import ConfigError
 from henasy.scenes.household.combinations import COLOURS
+from henasy.scenes.household.undone import undone
 from henasy.text.stored import AnyTokenizer
 from henasy.training.clip_cache import NUM_BOXES
 from henasy.training.config import TrainConfig
@@ -88,6 +89,31 @@ def bare(text: str) -> str:
     return text.removeprefix("#C C ").strip()
 
 
+class Told(NamedTuple):
+    """What is said of clips: rows 0 to N - 1 of the N clips as they are, row N + r of clip r played backwards."""
+
+    texts: list[str]
+    verb_phrases: list[str]
+    noun_rows: NDArray[np.int64]
+    verb_rows: NDArray[np.int64]
+    has_undone: NDArray[np.bool_]
+    """(N,) whether another verb undoes the clip's; the second row of a clip without says the same as its first"""
+
+
+def told(cache: ClipCache) -> Told:
+    """What narrations say of the clips of a cache, and of those that another verb undoes, backwards."""
+    label_row = {label: row for row, label in enumerate(cache.verbs)}
+    texts, phrases, verbs = list(cache.texts), list(cache.verb_phrases), list(cache.verb_rows)
+    has_undone = np.zeros(len(cache), bool)
+    for row in range(len(cache)):
+        back = undone(cache.texts[row], cache.verb_phrases[row], cache.verbs[cache.verb_rows[row]])
+        has_undone[row] = back is not None
+        texts.append(cache.texts[row] if back is None else back.text)
+        phrases.append(cache.verb_phrases[row] if back is None else back.verb_phrase)
+        verbs.append(cache.verb_rows[row] if back is None else label_row[back.verb])
+    return Told(texts, phrases, np.tile(cache.noun_rows, 2), np.array(verbs), has_undone)
+
+
 class CacheBatches:
     """Batches of a cache: those of a step depend on (seed, step) alone."""
 
@@ -115,23 +141,24 @@ class CacheBatches:
         self.mean = torch.tensor(mean).view(1, 1, 3, 1, 1)
         self.std = torch.tensor(std).view(1, 1, 3, 1, 1)
         self.first, self.last = cache.neighbours()
-        wordings = [cache.texts, [bare(text) for text in cache.texts], cache.verb_phrases]
+        self.told = told(cache)
+        wordings = [self.told.texts, [bare(text) for text in self.told.texts], self.told.verb_phrases]
         self.wordings = np.stack([tokenizer.encode_batch(texts) for texts in wordings])
-        self.has_colour = [not COLOURS.keys().isdisjoint(text.split()) for text in cache.texts]
-        _, self.phrase_ids = np.unique(np.array(cache.verb_phrases), return_inverse=True)
+        self.has_colour = [not COLOURS.keys().isdisjoint(text.split()) for text in self.told.texts]
+        _, self.phrase_ids = np.unique(np.array(self.told.verb_phrases), return_inverse=True)
 
     def batch(self, step: int, part: int, device: torch.device) -> TrainBatch:
         """Micro-batch `part` of optimiser step `step`."""
         rng = np.random.default_rng((self.config.seed, step, part))
         anchors = self._anchors(step, part)
-        drawn = np.concatenate([anchors, self._hard_negatives(anchors, rng)])
+        drawn = self._backwards(anchors, self._hard_negatives(anchors, rng), rng)
         # all rows are drawn for, also those that other processes make: so the shares are parts of one batch
         own = self.share.rows(len(anchors))
         frames, boxes, box_nouns = self._views(drawn, own, rng)
         self._recolour(frames, drawn, own, rng)
         wording = rng.choice(3, size=len(drawn), p=(0.6, 0.2, 0.2))[own]
         rows = drawn[own]
-        noun_rows, verb_rows = self.cache.noun_rows[rows], self.cache.verb_rows[rows]
+        noun_rows, verb_rows = self.told.noun_rows[rows], self.told.verb_rows[rows]
         batch = TrainBatch(
             frames=self._normalised(frames),
             tokens=torch.from_numpy(self.wordings[wording, rows]),
@@ -143,9 +170,26 @@ class CacheBatches:
             phrase_ids=torch.from_numpy(self.phrase_ids[rows]),
             boxes=torch.from_numpy(boxes),
             box_nouns=torch.from_numpy(box_nouns.astype(np.int64)),
-            rows=torch.from_numpy(rows),
+            rows=torch.from_numpy(rows % len(self.cache)),
         )
         return TrainBatch(*(tensor.to(device, non_blocking=True) for tensor in batch))
+
+    def _backwards(
+        self, anchors: NDArray[np.int64], negatives: NDArray[np.int64], rng: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """(2B,) rows of what is told of the anchors and negatives, some of them played backwards.
+
+        A negative that its anchor undoes is the anchor's own clip the other way round: all but the order is the same.
+        """
+        num_clips, has_undone = len(self.cache), self.told.has_undone
+        draws = rng.random((3, len(anchors)))
+        is_own = (draws[0] < self.config.undone_negatives) & has_undone[anchors]
+        is_back = (draws[1] < self.config.backwards) & has_undone[anchors]
+        other_back = (draws[2] < self.config.backwards) & has_undone[negatives]
+        negatives = np.where(is_own, anchors, negatives)
+        return np.concatenate(
+            [anchors + num_clips * is_back, negatives + num_clips * np.where(is_own, ~is_back, other_back)]
+        )
 
     def _recolour(
         self, frames: NDArray[np.uint8], rows: NDArray[np.int64], own: NDArray[np.int64], rng: np.random.Generator
@@ -204,9 +248,12 @@ class CacheBatches:
             if position not in place:
                 continue
             out = place[position]
-            crop = self.cache.frames[row, :, y : y + self.image_px, x : x + self.image_px]
+            is_back, clip = divmod(int(row), len(self.cache))
+            if is_back:
+                moments = moments[::-1]
+            crop = self.cache.frames[clip, :, y : y + self.image_px, x : x + self.image_px]
             frames[out] = crop[moments]
-            shifted = self.cache.boxes[row, moments] * self.cache.crop_px - np.array([x, y, x, y])
+            shifted = self.cache.boxes[clip, moments] * self.cache.crop_px - np.array([x, y, x, y])
             boxes[out] = np.clip(shifted / self.image_px, 0, 1)
-            nouns[out] = self.cache.box_nouns[row, moments]
+            nouns[out] = self.cache.box_nouns[clip, moments]
         return frames, boxes, nouns

@@ -26,7 +26,7 @@ from henasy.text.tokenizer import Tokenizer, train_tokenizer
 from henasy.training.checkpoints import FOLDER, Checkpoints
 from henasy.training.clip_cache import build_clip_cache
 from henasy.training.config import TrainConfig
-from henasy.training.data import CacheBatches, ClipCache, TrainBatch, bare
+from henasy.training.data import CacheBatches, ClipCache, TrainBatch, bare, told
 from henasy.training.distributed import ALONE, Peers
 from henasy.training.objectives import DualObjective, HenasyObjective, Words
 from henasy.training.share import WHOLE, Share
@@ -56,7 +56,7 @@ class TinyRecipe:
 
     things: TrainConfig = field(
         default_factory=lambda: _stage(
-            num_steps=4000,
+            num_steps=8000,
             batch_size=32,
             learning_rate=2e-3,
             num_warmup_steps=30,
@@ -81,12 +81,14 @@ class TinyRecipe:
     )
     clips: TrainConfig = field(
         default_factory=lambda: _stage(
-            num_steps=900,
+            num_steps=1100,
             batch_size=48,
             learning_rate=8e-4,
             num_warmup_steps=60,
             keep_patches=0.5,
             recolour=0.6,
+            backwards=0.5,
+            undone_negatives=0.3,
             seed=2,
         )
     )
@@ -98,6 +100,8 @@ class TinyRecipe:
             num_warmup_steps=40,
             weight_decay=0.02,
             recolour=0.3,
+            backwards=0.5,
+            undone_negatives=0.3,
             seed=3,
         )
     )
@@ -154,7 +158,8 @@ def prepare(archive: Path, validation: Path, run: Path, recipe: TinyRecipe, *, n
         build_clip_cache(source, folder, crop_px=CROP_PX, num_moments=NUM_MOMENTS, num_workers=num_workers)
         caches.append(ClipCache(folder))
     cache, held_out = caches
-    texts = cache.texts + [bare(text) for text in cache.texts] + cache.verb_phrases + cache.nouns + cache.verbs
+    said = told(cache)
+    texts = said.texts + [bare(text) for text in said.texts] + said.verb_phrases + cache.nouns + cache.verbs
     tokenizer = train_tokenizer(texts, vocab_size=recipe.vocab_size, context_length=tiny().dual.text.context_length)
     return Prepared(cache, held_out, tokenizer)
 
@@ -349,7 +354,8 @@ def _things(cache: ClipCache, config: TrainConfig) -> ThingBatches:
 
 
 def _words(data: Prepared, words: list[str], device: torch.device) -> Words:
-    narrated = set(data.cache.noun_rows if words is data.cache.nouns else data.cache.verb_rows)
+    said = told(data.cache)
+    narrated = set(said.noun_rows if words is data.cache.nouns else said.verb_rows)
     return Words(
         tokens=torch.from_numpy(data.tokenizer.encode_batch(words)).to(device),
         is_narrated=torch.tensor([row in narrated for row in range(len(words))], device=device),

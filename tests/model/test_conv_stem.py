@@ -83,7 +83,7 @@ def test_positions_are_nearest_to_their_neighbours() -> None:
     assert all(products[0, i] > products[0, i + 1] for i in range(3))
 
 
-def test_positions_by_hand_down_then_across_and_frames_a_third_as_far_apart() -> None:
+def test_positions_by_hand_down_then_across_and_frames_from_zero() -> None:
     table = torch.tensor([[0.0, 0.0, 1.0, 1.0], [math.sin(1), math.sin(0.01), math.cos(1), math.cos(0.01)]])
     torch.testing.assert_close(positions(2, 4), table)
     places, times = torch.ones(1, 5, 8), torch.ones(1, 2, 8)
@@ -91,9 +91,16 @@ def test_positions_by_hand_down_then_across_and_frames_a_third_as_far_apart() ->
     assert places[0, 0].tolist() == [1.0] * 8
     torch.testing.assert_close(places[0, 2], torch.cat([table[0], table[1]]))
     torch.testing.assert_close(places[0, 3], torch.cat([table[1], table[0]]))
-    rates = [1, 100 ** (-1 / 3), 100 ** (-2 / 3), 0.01]
-    later = [0.3 * wave(rate) for wave in (math.sin, math.cos) for rate in rates]
-    torch.testing.assert_close(times[0], torch.tensor([[0.0] * 4 + [0.3] * 4, later]))
+    rates = [(6 / 8) ** (wave / 3) for wave in range(4)]  # wavelengths from 6 to 8 = 4 x 2 frames
+    later = [math.sin(rate) for rate in rates] + [math.cos(rate) - 1 for rate in rates]
+    torch.testing.assert_close(times[0], torch.tensor([[0.0] * 8, later]))
+
+
+def test_positions_of_frames_stand_as_far_apart_as_those_of_patches() -> None:
+    """Frames that start ten times nearer than patches stay so: a clip and its reversal end up nearly equal."""
+    visual = build_dual(tiny_dual(vocab_size=50)).visual
+    frames, patches = visual.temporal_embed[0], visual.pos_embed[0, 1:]
+    assert torch.pdist(frames).min() > torch.pdist(patches[:12]).min()
 
 
 def test_a_model_is_built_without_memory_after_transformers_had_its_way_with_torch(

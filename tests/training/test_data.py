@@ -78,7 +78,7 @@ def test_batch_clip_alone_in_its_minute_is_its_own_negative(cache: ClipCache) ->
 
 
 def test_batch_is_what_the_shares_of_two_processes_make_together(cache: ClipCache) -> None:
-    settings: dict[str, object] = {"num_micro_batches": 1, "recolour": 0.5}
+    settings: dict[str, object] = {"recolour": 0.5, "backwards": 0.5, "undone_negatives": 0.5}
     whole = batches(cache, **settings)
     shares = [batches(cache, **settings) for _ in range(2)]
     for rank, source in enumerate(shares):
@@ -182,3 +182,43 @@ def test_recolour_swaps_whole_clips_and_spares_named_colours(cache: ClipCache) -
     assert is_same[clips < 6].all()
     assert not is_same[clips >= 6].all()
     assert torch.equal(plain.sort(dim=2).values, swapped.sort(dim=2).values)  # channels moved, nothing else
+
+
+def test_backwards_turns_frames_and_boxes_and_says_what_undoes_them(cache: ClipCache) -> None:
+    cache.boxes = np.tile(np.linspace(0.0, 0.7, 8, dtype=np.float32)[None, :, None, None], (NUM_CLIPS, 1, 4, 4))
+    cache.boxes[..., 2:] = 1.0
+    source = batches(cache, backwards=1.0, batch_size=12)
+    batch = source.batch(0, 0, CPU)
+    lifted = batch.rows % 3 == 0  # the narrations of other clips are not of their verb, so nothing undoes them
+    assert 0 < lifted.sum() < 24
+    moments = batch.frames[:, :, 1, 0, 0]
+    assert (moments[lifted].diff(dim=1) < 0).all()
+    assert (moments[~lifted].diff(dim=1) > 0).all()
+    corners = batch.frames[:, :, 2, 0, 0] % 10
+    left = ((moments * 0.1 * CROP - corners) / IMAGE).clamp(min=0)
+    torch.testing.assert_close(batch.boxes[:, :, 0, 0], left)
+    assert batch.verb_rows[lifted].eq(1).all()
+    assert batch.verbs[lifted].argmax(dim=1).eq(1).all()
+    assert (batch.verb_rows == batch.rows % 3)[~lifted].all()
+    assert set(batch.phrase_ids[lifted].tolist()).isdisjoint(batch.phrase_ids[~lifted].tolist())
+    tokenizer = train_tokenizer(cache.texts, vocab_size=600, context_length=16)
+    for row, tokens in zip(batch.rows[lifted], batch.phrase_tokens[lifted], strict=True):
+        assert tokens.tolist() == tokenizer.encode_batch([f"putting down the mug {row % 3}"])[0].tolist()
+
+
+def test_undone_negatives_are_the_anchors_the_other_way_round(cache: ClipCache) -> None:
+    batch = batches(cache, backwards=0.5, undone_negatives=1.0, batch_size=12).batch(0, 0, CPU)
+    lifted = batch.rows[:12] % 3 == 0
+    assert torch.equal(batch.rows[12:][lifted], batch.rows[:12][lifted])
+    assert (batch.rows[12:][~lifted] != batch.rows[:12][~lifted]).all()
+    ways = batch.frames[:, :, 1, 0, 0].diff(dim=1)[:, 0].sign()
+    assert (ways[:12] == -ways[12:])[lifted].all()
+    assert set(ways[:12][lifted].tolist()) == {-1.0, 1.0}
+    assert (batch.verb_rows[:12] + batch.verb_rows[12:])[lifted].eq(1).all()  # one lifts, row 0, the other puts, row 1
+
+
+def test_backwards_of_every_clip_changes_nothing_but_the_ways(cache: ClipCache) -> None:
+    plain, turned = (batches(cache, backwards=share, batch_size=12).batch(3, 0, CPU) for share in (0.0, 1.0))
+    assert torch.equal(plain.rows, turned.rows)
+    assert torch.equal(plain.frames.sort(dim=1).values, turned.frames.sort(dim=1).values)
+    assert torch.equal(plain.noun_rows, turned.noun_rows)
