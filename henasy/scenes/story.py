@@ -79,7 +79,3 @@ class Repertoire(NamedTuple):
     colours: Mapping[str, Colour]
     write: Callable[[np.random.Generator, float, Split, float | None], Story]
     """The story of a video from (generator, length in seconds, split, longest action)"""
-    is_held_out_action: Callable[[str, str], bool]
-    """Whether training archives never show (noun, verb label)"""
-    is_held_out_colour: Callable[[str, str], bool]
-    """Whether training archives never show (noun, colour)"""

@@ -115,6 +115,8 @@ class TinyRecipe:
     """Of the last stage."""
     box_weight: float = 2.0
     """Weight of boxes against the cosine when nouns meet entities; 0 is the paper's matching."""
+    keeps_global: bool = False
+    """Whether the last stage adds to the first's clip embedding, where the paper's takes its place."""
     vocab_size: int = 1000
     """Most rows that the tokenizer may have."""
     num_validation_clips: int = 400
@@ -237,12 +239,13 @@ def train_henasy(
     team: Team = BY_ONESELF,
 ) -> Henasy:
     """The last stage on a trained dual encoder; goes on where an earlier call stopped."""
-    config = tiny_config(data.tokenizer.vocab_size)
+    config = replace(tiny_config(data.tokenizer.vocab_size), keeps_global=recipe.keeps_global)
     torch.manual_seed(recipe.henasy.seed)
     model = build_henasy(config, dual=dual).to(device)
     objective = HenasyObjective(
         model,
         nouns=_words(data, data.cache.nouns, device),
+        verbs=_words(data, data.cache.verbs, device),
         temperature=recipe.temperature,
         weights=recipe.loss_weights,
         box_weight=recipe.box_weight,
@@ -268,7 +271,10 @@ def tiny_checkpoint(model: DualEncoder | Henasy, data: Prepared, recipe: TinyRec
 def _details(recipe: TinyRecipe, *, has_entities: bool) -> dict[str, dict[str, Any]]:
     """All that the weights depend on, by stage, and what the stages share."""
     settings = asdict(recipe)
-    own = {"henasy": {"loss_weights", "box_weight"}, "images and clips": {"word_weight", "region_weight"}}
+    own = {
+        "henasy": {"loss_weights", "box_weight", "keeps_global"},
+        "images and clips": {"word_weight", "region_weight"},
+    }
     stages = ("things", *ENCODER_STAGES) if has_entities else ("things", *ENCODER_STAGES[:-1])
     shared = set(settings) - {"things", *ENCODER_STAGES} - own["henasy"] - own["images and clips"]
     details = {stage: settings[stage] for stage in stages}

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from henasy.checkpoint.encoder import load_encoder
-from henasy.checkpoint.folder import save_checkpoint
+from henasy.checkpoint.folder import read_checkpoint, save_checkpoint
 from henasy.errors import ConfigError
 from henasy.model.build import build_dual
 from henasy.scenes.archive import ArchiveConfig, write_archive
@@ -76,7 +76,7 @@ def test_recipe_trains_and_its_checkpoints_encode(prepared: Prepared, recipe: Ti
         note = tiny_checkpoint(trained, prepared, recipe).training
         assert "rendered scenes only" in (note.warning() or "")
         told = {setting for settings in note.details.values() for setting in settings}
-        of_entities = {"loss_weights", "box_weight"}
+        of_entities = {"loss_weights", "box_weight", "keeps_global"}
         stages = {"things", "images", "clips", "henasy"}
         assert {field.name for field in fields(recipe)} - stages - told == (set() if name == "henasy" else of_entities)
         assert ("henasy" in note.details) == (name == "henasy")
@@ -91,6 +91,22 @@ def test_recipe_run_again_does_nothing_and_a_cut_run_goes_on(
     again = train_dual(prepared, tmp_path, recipe, device=CPU, report=said.append)
     assert sum(line.startswith("step") for line in said) == steps == 9
     assert torch.equal(first.image_projection, again.image_projection)
+
+
+def test_recipe_last_stage_beside_the_global_embedding_with_bare_words(
+    prepared: Prepared, recipe: TinyRecipe, tmp_path: Path
+) -> None:
+    dual = build_dual(tiny_config(prepared.tokenizer.vocab_size).dual)
+    changed = replace(recipe, keeps_global=True, loss_weights=replace(recipe.loss_weights, words=0.5))
+    model = train_henasy(prepared, dual, tmp_path, changed, device=CPU, report=lambda line: None)
+    assert model.config.keeps_global
+    logged = read_log(tmp_path / "henasy" / "log.jsonl")[0]
+    assert {"noun_top1", "verb_top1"} <= logged.keys()
+    folder = tmp_path / "checkpoint"
+    save_checkpoint(folder, tiny_checkpoint(model, prepared, changed), dtype=torch.float16)
+    loaded = read_checkpoint(folder)
+    assert loaded.model.config.keeps_global
+    assert loaded.training.details["henasy"]["keeps_global"] is True
 
 
 def test_recipe_entity_losses_fall_on_a_repeated_batch(prepared: Prepared, recipe: TinyRecipe, tmp_path: Path) -> None:

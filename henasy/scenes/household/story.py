@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from henasy.scenes.household.combinations import COLOURS, is_held_out_action, is_held_out_colour
+from henasy.scenes.household.combinations import COLOURS
 from henasy.scenes.household.kinds import KINDS
 from henasy.scenes.household.narrate import narrate
 from henasy.scenes.household.script import Script, write_script
@@ -58,6 +58,4 @@ HOUSEHOLD = Repertoire(
     ),
     colours=COLOURS,
     write=_write,
-    is_held_out_action=is_held_out_action,
-    is_held_out_colour=is_held_out_colour,
 )
