@@ -24,6 +24,7 @@ from henasy.training.recipe import (
     Team,
     TinyRecipe,
     prepare,
+    require_same_stages,
     tiny_checkpoint,
     train_dual,
     train_henasy,
@@ -98,6 +99,7 @@ def _train_tiny(
     recipe: TinyRecipe,
     team: Team,
 ) -> None:
+    require_same_stages(run, recipe)
     peers = team.peers
     say = click.echo if peers.is_main else _say_nothing
 

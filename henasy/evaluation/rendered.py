@@ -23,6 +23,7 @@ from henasy.evaluation.frame_rules import Span
 from henasy.evaluation.multiple_choice import INTER, INTRA
 from henasy.evaluation.rendered_archives import TEST_ARCHIVE, cached_archive
 from henasy.evaluation.report import write_text
+from henasy.scenes.archive import read_config
 
 _COLUMNS = (
     "clip_idx",
@@ -122,7 +123,13 @@ def write_layouts(archive: Path, cache: Path) -> RenderedLayout:
 
 
 def read_rendered_clips(archive: Path) -> list[RenderedClip]:
-    """Every narration of an archive, in the order of its file."""
+    """Every narration of an archive, in the order of its file.
+
+    Raises:
+        ConfigError: the folder is no rendered archive, or one of another kind than is rendered now.
+        AnnotationError: a narration cannot be read.
+    """
+    read_config(archive)
     return [_clip(row) for row in read_table(archive / "narrations.csv", _COLUMNS, delimiter="\t")]
 
 

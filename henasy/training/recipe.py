@@ -30,6 +30,7 @@ from henasy.training.data import CacheBatches, ClipCache, TrainBatch, bare, told
 from henasy.training.distributed import ALONE, Peers
 from henasy.training.objectives import DualObjective, HenasyObjective, Words
 from henasy.training.share import WHOLE, Share
+from henasy.training.state import require_same_settings
 from henasy.training.things import ThingBatch, ThingBatches, ThingNamer, ThingObjective, thing_score
 from henasy.training.trainer import Trainer
 from henasy.training.validation import Validation
@@ -130,6 +131,16 @@ def with_extras(recipe: TinyRecipe, *, has_tensorboard: bool, **changes: Any) ->
         name: replace(getattr(recipe, name), has_tensorboard=has_tensorboard, **changes) for name in ENCODER_STAGES
     }
     return replace(recipe, things=things, **encoders)
+
+
+def require_same_stages(run: Path, recipe: TinyRecipe) -> None:
+    """Refuses the folder of a run of another recipe, before anything is rendered or trained in it.
+
+    Raises:
+        ConfigError: a stage there was begun with other settings.
+    """
+    for stage in ("things", *ENCODER_STAGES):
+        require_same_settings(run / stage, getattr(recipe, stage))
 
 
 class Team(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from henasy.errors import CheckpointError
+from henasy.errors import CheckpointError, ConfigError
 from henasy.training.config import TrainConfig
 
 _PREFIX = "step-"
@@ -73,6 +73,18 @@ def save_state(
     return final
 
 
+def require_same_settings(folder: Path, config: TrainConfig) -> None:
+    """Refuses to go on in the folder of a run with other settings; one without a checkpoint is any run's.
+
+    Raises:
+        ConfigError: a setting that the weights depend on is another one; names all of them.
+        CheckpointError: the newest checkpoint does not say its settings.
+    """
+    states = _states(folder)
+    if states and (changed := config.changes(TrainConfig.from_dict(_about(states[-1])["config"]))):
+        raise ConfigError(f"{folder} holds a run with other settings (stored, asked): {changed}")
+
+
 def load_latest_state(folder: Path, *, device: torch.device) -> SavedState | None:
     """The newest complete checkpoint of a run, or None when there is none.
 
@@ -83,8 +95,8 @@ def load_latest_state(folder: Path, *, device: torch.device) -> SavedState | Non
     if not states:
         return None
     newest = states[-1]
+    about = _about(newest)
     try:
-        about = json.loads((newest / "train.json").read_text())
         parts = {
             name: torch.load(newest / f"{name}.pt", map_location=device, weights_only=True)
             for name in ("model", "optimizer", "scaler")
@@ -97,6 +109,16 @@ def load_latest_state(folder: Path, *, device: torch.device) -> SavedState | Non
         )
     except (OSError, RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise CheckpointError(f"{newest}: training checkpoint cannot be read ({error})") from error
+
+
+def _about(state: Path) -> dict[str, Any]:
+    try:
+        about: dict[str, Any] = json.loads((state / "train.json").read_text())
+        if not {"step", "config"} <= about.keys():
+            raise ValueError(f"train.json holds {sorted(about)}, needed are step and config")
+    except (OSError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{state}: training checkpoint cannot be read ({error})") from error
+    return about
 
 
 def _sync(path: Path) -> None:

@@ -29,7 +29,7 @@ from henasy.training.joint_contrast import JointObjective, backward_jointly
 from henasy.training.log import TrainLog
 from henasy.training.run_lock import run_lock
 from henasy.training.schedule import learning_rate
-from henasy.training.state import load_latest_state, save_state
+from henasy.training.state import load_latest_state, require_same_settings, save_state
 
 Batch = TypeVar("Batch")
 BatchIn = TypeVar("BatchIn", contravariant=True)
@@ -195,6 +195,7 @@ class Trainer(Generic[Batch]):
         return first
 
     def _load(self) -> int:
+        require_same_settings(self.folder, self.config)
         saved = load_latest_state(self.folder, device=self.device)
         if self.checkpoints is not None:
             if saved is None:
@@ -202,8 +203,6 @@ class Trainer(Generic[Batch]):
             self.checkpoints.forget_after(0 if saved is None else saved.step)
         if saved is None:
             return 0
-        if changed := self.config.changes(saved.config):
-            raise ConfigError(f"{self.folder} holds a run with other settings (stored, asked): {changed}")
         self.model.load_state_dict(saved.model)
         self.optimizer.load_state_dict(saved.optimizer)
         self.scaler.load_state_dict(saved.scaler)

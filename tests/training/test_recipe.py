@@ -1,13 +1,16 @@
 """From nothing to a checkpoint on a small rendered archive, and what the objectives train."""
 
+import json
 from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 
 from henasy.checkpoint.encoder import load_encoder
 from henasy.checkpoint.folder import read_checkpoint, save_checkpoint
+from henasy.commands.train import main
 from henasy.errors import ConfigError
 from henasy.model.build import build_dual
 from henasy.scenes.archive import ArchiveConfig, write_archive
@@ -18,10 +21,12 @@ from henasy.training.recipe import (
     Prepared,
     TinyRecipe,
     prepare,
+    require_same_stages,
     tiny_checkpoint,
     tiny_config,
     train_dual,
     train_henasy,
+    with_extras,
 )
 
 CPU = torch.device("cpu")
@@ -91,6 +96,26 @@ def test_recipe_run_again_does_nothing_and_a_cut_run_goes_on(
     again = train_dual(prepared, tmp_path, recipe, device=CPU, report=said.append)
     assert sum(line.startswith("step") for line in said) == steps == 9
     assert torch.equal(first.image_projection, again.image_projection)
+
+
+def test_recipe_folder_of_another_recipe_is_refused(prepared: Prepared, recipe: TinyRecipe, tmp_path: Path) -> None:
+    require_same_stages(tmp_path, recipe)
+    train_dual(prepared, tmp_path, recipe, device=CPU, report=lambda line: None)
+    require_same_stages(tmp_path, with_extras(recipe, has_tensorboard=True, evaluate_every=1))
+    other = replace(recipe, clips=replace(recipe.clips, backwards=0.25))
+    with pytest.raises(ConfigError, match=r"clips holds a run with other settings .*'backwards': \(0.5, 0.25\)"):
+        require_same_stages(tmp_path, other)
+
+
+def test_tiny_command_renders_nothing_in_the_folder_of_another_recipe(tmp_path: Path) -> None:
+    state = tmp_path / "images" / "step-00000001"
+    state.mkdir(parents=True)
+    (state / "train.json").write_text(json.dumps({"step": 1, "config": short(TinyRecipe().images, seed=99).to_dict()}))
+    result = CliRunner().invoke(main, ["tiny", str(tmp_path), "--device", "cpu"])
+    assert result.exit_code == 1
+    assert "images holds a run with other settings" in result.output
+    assert "'seed': (99, 1)" in result.output
+    assert [path.name for path in tmp_path.iterdir()] == ["images"]
 
 
 def test_recipe_last_stage_beside_the_global_embedding_with_bare_words(
