@@ -16,7 +16,7 @@ from indexer import train_cli
 from indexer.ray_training import Scale
 
 HERE = Path(__file__).parent
-NUM_STEPS = 40
+NUM_STEPS, HELD_AT = 40, 30
 PATIENCE_S = 240.0
 
 
@@ -90,7 +90,7 @@ def test_killed_process_and_killed_driver_change_nothing(tmp_path: Path, ended: 
     wait_for_step(run, 6, driver, log)
     (victim,) = pids_of(run, 1)
     os.kill(victim, signal.SIGKILL)
-    wait_for_step(run, 20, driver, log)
+    wait_for_step(run, HELD_AT, driver, log)
     assert len(pids_of(run, 0)) == len(pids_of(run, 1)) == 2, "all processes start again"
 
     driver.kill()
@@ -107,6 +107,28 @@ def test_killed_process_and_killed_driver_change_nothing(tmp_path: Path, ended: 
     assert [line["step"] for line in lines] == list(range(NUM_STEPS))
     assert [line["loss"] for line in lines] == [line["loss"] for line in theirs]
     assert "going on from step 28 of 40" in log.read_text()
+
+
+def test_end_with_parent_ends_a_busy_process_whose_parent_is_killed(
+    tmp_path: Path, ended: list[subprocess.Popen[bytes]]
+) -> None:
+    child = (
+        "import os, pathlib, time; from indexer.ray_training import end_with_parent; end_with_parent(); "
+        f"pathlib.Path({str(tmp_path)!r}, f'pid-0-{{os.getpid()}}').touch(); time.sleep(600)"
+    )
+    parent = start(
+        "-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])", log=tmp_path / "l"
+    )
+    ended.append(parent)
+    deadline = time.monotonic() + PATIENCE_S
+    while not (pids := pids_of(tmp_path, 0)):
+        assert time.monotonic() < deadline, (tmp_path / "l").read_text()
+        time.sleep(0.1)
+    time.sleep(1.5)
+    assert all(map(is_running, pids)), "it goes on while its parent does"
+    parent.kill()
+    parent.wait()
+    wait_until_gone(pids)
 
 
 @pytest.mark.timeout(600)
