@@ -18,10 +18,10 @@ from rich.console import Console
 from rich.table import Table
 
 from henasy.errors import InputError
-from henasy.evaluation.ablation_plan import ROW_OF
-from henasy.evaluation.ablation_report import AblationReport, Contrast, ablation_report
-from henasy.evaluation.ablation_results import FinishedRun, read_results
-from henasy.evaluation.ablation_runs import (
+from henasy.evaluation.ablation.plan import ROW_OF
+from henasy.evaluation.ablation.report import AblationReport, Contrast, ablation_report
+from henasy.evaluation.ablation.results import FinishedRun, read_results
+from henasy.evaluation.ablation.runs import (
     NUM_QUESTIONS,
     NUM_STEPS,
     SEEDS,
@@ -33,8 +33,8 @@ from henasy.evaluation.ablation_runs import (
     progress_of,
     seconds_left,
 )
-from henasy.evaluation.ablation_tables import facts, markdown
-from henasy.evaluation.report import reported_errors, write_json, write_text
+from henasy.evaluation.ablation.tables import facts, markdown
+from henasy.evaluation.tasks.report import reported_errors, write_json, write_text
 
 RESULTS = Path(__file__).resolve().parent / "results" / "ablations.jsonl"
 _FOLDER = click.Path(path_type=Path, file_okay=False)

@@ -15,11 +15,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from henasy.evaluation.cost import COUNTED_FRAMES, EXPLAINED, MEASURED, ModelCost, count_cost, counted_models
-from henasy.evaluation.cost_probe import INFERENCE, TRAINING, Measured, Probe, run_probe
-from henasy.evaluation.html_report import Page, write_page
-from henasy.evaluation.published import COST_ROWS
-from henasy.evaluation.report import reported_errors, write_json
+from henasy.evaluation.machine.cost import COUNTED_FRAMES, EXPLAINED, MEASURED, ModelCost, count_cost, counted_models
+from henasy.evaluation.machine.cost_probe import INFERENCE, TRAINING, Measured, Probe, run_probe
+from henasy.evaluation.pages.html_report import Page, write_page
+from henasy.evaluation.tasks.published import COST_ROWS
+from henasy.evaluation.tasks.report import reported_errors, write_json
 from henasy.model.config import ModelConfig
 
 _GIGA, _MEGA = 1e9, 1e6

@@ -7,7 +7,7 @@ python benchmarks/egohoibench.py --annotations FILE --features VIDEO.npy TEXT.np
 
 from source_options import benchmark_command
 
-from henasy.evaluation.egohoi_run import EGOHOI
+from henasy.evaluation.tasks.egohoi_run import EGOHOI
 
 main = benchmark_command(EGOHOI, "Score EgoHOIBench: rendered word swaps, the real ones, or embeddings made elsewhere.")
 

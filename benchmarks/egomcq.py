@@ -7,7 +7,7 @@ python benchmarks/egomcq.py --annotations FILE --features VIDEO.npy TEXT.npy
 
 from source_options import benchmark_command
 
-from henasy.evaluation.egomcq_run import EGOMCQ
+from henasy.evaluation.tasks.egomcq_run import EGOMCQ
 
 main = benchmark_command(EGOMCQ, "Score EgoMCQ: rendered scenes, the real questions, or embeddings made elsewhere.")
 

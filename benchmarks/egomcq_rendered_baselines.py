@@ -20,15 +20,13 @@ from rich.console import Console
 from rich.table import Table
 
 from henasy.checkpoint.shipped import SHIPPED
-from henasy.evaluation.cache_folder import cache_folder
-from henasy.evaluation.egomcq import EgoMcq, load_egomcq
-from henasy.evaluation.embed import embed_texts
-from henasy.evaluation.encoded import encoder_facts, progress_bar
-from henasy.evaluation.intervals import Difference
-from henasy.evaluation.mask_evidence import MaskEvidence, mask_evidence, mean_overlap
-from henasy.evaluation.rendered import RenderedClip, read_rendered_clips, write_layouts
-from henasy.evaluation.rendered_archives import TEST_ARCHIVE, TRAIN_ARCHIVE, cached_archive
-from henasy.evaluation.rendered_baselines import (
+from henasy.evaluation.annotations.egomcq import EgoMcq, load_egomcq
+from henasy.evaluation.encoding.cache_folder import cache_folder
+from henasy.evaluation.encoding.embed import embed_texts
+from henasy.evaluation.encoding.encoded import encoder_facts, progress_bar
+from henasy.evaluation.metrics.intervals import Difference
+from henasy.evaluation.rendered.archives import TEST_ARCHIVE, TRAIN_ARCHIVE, cached_archive
+from henasy.evaluation.rendered.baselines import (
     MethodRow,
     RenderedArchive,
     compare,
@@ -36,15 +34,17 @@ from henasy.evaluation.rendered_baselines import (
     load_encoders,
     similarities,
 )
-from henasy.evaluation.rendered_questions import NUM_QUESTIONS, QuestionSet, archive_questions
-from henasy.evaluation.rendered_words import (
+from henasy.evaluation.rendered.layouts import RenderedClip, read_rendered_clips, write_layouts
+from henasy.evaluation.rendered.mask_evidence import MaskEvidence, mask_evidence, mean_overlap
+from henasy.evaluation.rendered.questions import NUM_QUESTIONS, QuestionSet, archive_questions
+from henasy.evaluation.rendered.words import (
     MEASURES,
     OBJECT,
     WordScore,
     held_out_clips,
     word_scores,
 )
-from henasy.evaluation.report import RENDERED_HEADING, reported_errors, write_json
+from henasy.evaluation.tasks.report import RENDERED_HEADING, reported_errors, write_json
 from henasy.scenes.archive import read_config
 from henasy.training.clip_cache import read_taxonomy_labels
 

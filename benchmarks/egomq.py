@@ -9,7 +9,7 @@ python benchmarks/egomq.py --annotations FILE --predictions FILE          # some
 import click
 from span_options import PATH, span_command
 
-from henasy.evaluation.egomq_encoded import MqOptions, run
+from henasy.evaluation.span_tasks.egomq_encoded import MqOptions, run
 
 main = span_command(
     run,

@@ -13,11 +13,11 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from henasy.evaluation.before_after import Change, RenderedFiles, compare_models
-from henasy.evaluation.rendered import rendered_layout
-from henasy.evaluation.rendered_archives import TEST_ARCHIVE, cached_archive
-from henasy.evaluation.rendered_swaps import swap_layout
-from henasy.evaluation.report import RENDERED_HEADING, reported_errors, write_json
+from henasy.evaluation.ablation.before_after import Change, RenderedFiles, compare_models
+from henasy.evaluation.rendered.archives import TEST_ARCHIVE, cached_archive
+from henasy.evaluation.rendered.layouts import rendered_layout
+from henasy.evaluation.rendered.swaps import swap_layout
+from henasy.evaluation.tasks.report import RENDERED_HEADING, reported_errors, write_json
 
 
 @click.command()

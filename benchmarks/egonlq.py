@@ -10,7 +10,7 @@ python benchmarks/egonlq.py --annotations nlq_val.json --predictions FILE   # so
 import click
 from span_options import PATH, span_command
 
-from henasy.evaluation.egonlq_encoded import NlqOptions, run
+from henasy.evaluation.span_tasks.egonlq_encoded import NlqOptions, run
 
 main = span_command(
     run,

@@ -7,7 +7,7 @@ python benchmarks/egtea.py --annotations DIR --features VIEWS.npy CLASS.npy
 
 from source_options import benchmark_command
 
-from henasy.evaluation.egtea_run import EGTEA
+from henasy.evaluation.tasks.egtea_run import EGTEA
 
 main = benchmark_command(
     EGTEA, "Score EGTEA action recognition: rendered scenes, the real test split, or embeddings made elsewhere."

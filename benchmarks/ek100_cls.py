@@ -7,7 +7,7 @@ python benchmarks/ek100_cls.py --annotations DIR --features VIDEO.npy CLASS.npy
 
 from source_options import benchmark_command
 
-from henasy.evaluation.ek100_cls_run import EK100_CLS
+from henasy.evaluation.tasks.ek100_cls_run import EK100_CLS
 
 main = benchmark_command(
     EK100_CLS, "Score EK100 action recognition: rendered scenes, the real test set, or embeddings made elsewhere."

@@ -7,7 +7,7 @@ python benchmarks/ek100_mir.py --annotations DIR --features VIDEO.npy TEXT.npy
 
 from source_options import benchmark_command
 
-from henasy.evaluation.ek100_mir_run import EK100_MIR
+from henasy.evaluation.tasks.ek100_mir_run import EK100_MIR
 
 main = benchmark_command(
     EK100_MIR, "Score EK100 multi-instance retrieval: rendered scenes, the real test set, or embeddings made elsewhere."

@@ -23,9 +23,9 @@ from rich.table import Table
 
 from henasy.checkpoint.encoder import Encoder, default_micro_batch
 from henasy.checkpoint.random_weights import PRESETS, random_checkpoint
-from henasy.evaluation.encoding_speed import Agreement, agreement, matmul_rate, random_clips, time_rounds
-from henasy.evaluation.report import reported_errors, write_json
-from henasy.evaluation.training_probe import one_training_step
+from henasy.evaluation.machine.encoding_speed import Agreement, agreement, matmul_rate, random_clips, time_rounds
+from henasy.evaluation.machine.training_probe import one_training_step
+from henasy.evaluation.tasks.report import reported_errors, write_json
 from henasy.model.flops import clip_cost
 from henasy.model.henasy import Henasy
 

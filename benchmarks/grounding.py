@@ -4,7 +4,7 @@ python benchmarks/grounding.py                                             # ren
 python benchmarks/grounding.py --annotations MASKS.json --videos DIR --model M
 
 MASKS.json is a list of {"video", "time_s", "noun" or "phrase", "segmentation": COCO run-length code}; see
-henasy/evaluation/mask_annotations.py.
+henasy/evaluation/annotations/mask_annotations.py.
 """
 
 from pathlib import Path
@@ -14,13 +14,13 @@ from rich.console import Console
 from rich.table import Table
 from source_options import source_options
 
-from henasy.evaluation import grounding_run
-from henasy.evaluation.grounding import GroundingScore
-from henasy.evaluation.grounding_run import GroundingResult
-from henasy.evaluation.html_report import Page, write_page
-from henasy.evaluation.intervals import Estimate
-from henasy.evaluation.report import write_json
-from henasy.evaluation.source import SourceOptions
+from henasy.evaluation.encoding.source import SourceOptions
+from henasy.evaluation.metrics.grounding import GroundingScore
+from henasy.evaluation.metrics.intervals import Estimate
+from henasy.evaluation.pages.html_report import Page, write_page
+from henasy.evaluation.tasks import grounding_run
+from henasy.evaluation.tasks.grounding_run import GroundingResult
+from henasy.evaluation.tasks.report import write_json
 
 COLUMNS = {
     "text_chosen": "text's\nentity",

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click
 
-from henasy.evaluation.doc_ids import DocSpan
-from henasy.evaluation.feedback import append_judgements
-from henasy.evaluation.found_spans import FoundSpan
-from henasy.evaluation.qrels import Judgement
+from henasy.evaluation.own.doc_ids import DocSpan
+from henasy.evaluation.own.feedback import append_judgements
+from henasy.evaluation.own.found_spans import FoundSpan
+from henasy.evaluation.own.qrels import Judgement
 
 _GRADES = {"y": 1, "n": 0, **{str(grade): grade for grade in range(10)}}
 _HELP = "y right, n wrong, 0-9 a grade, s skip, q next query, x end"

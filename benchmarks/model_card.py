@@ -14,7 +14,7 @@ import click
 
 from henasy.checkpoint.folder import CARD, MOMENT_ENDS, Checkpoint, read_checkpoint
 from henasy.errors import AnnotationError
-from henasy.evaluation.rendered_baselines import (
+from henasy.evaluation.rendered.baselines import (
     CHANCE,
     FIRST_STAGE,
     HISTOGRAM,
@@ -23,8 +23,8 @@ from henasy.evaluation.rendered_baselines import (
     SHUFFLED,
     TEXT_ALONE,
 )
-from henasy.evaluation.rendered_words import MEASURES
-from henasy.evaluation.report import reported_errors, write_text
+from henasy.evaluation.rendered.words import MEASURES
+from henasy.evaluation.tasks.report import reported_errors, write_text
 from henasy.heads.files import has_head, read_head
 from henasy.heads.moment_ends_file import KIND
 from henasy.training.config import FREE

@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 
 from henasy.checkpoint.shipped import SHIPPED
-from henasy.evaluation.html_report import write_page
-from henasy.evaluation.moments_report import moments_page, show_moments
-from henasy.evaluation.moments_run import MomentsOptions, run
-from henasy.evaluation.report import reported_errors
+from henasy.evaluation.moments.report import moments_page, show_moments
+from henasy.evaluation.moments.run import MomentsOptions, run
+from henasy.evaluation.pages.html_report import write_page
+from henasy.evaluation.tasks.report import reported_errors
 
 _PATH = click.Path(path_type=Path)
 

@@ -21,9 +21,9 @@ from judging import judge_at_terminal
 
 from henasy.checkpoint.shipped import SHIPPED
 from henasy.errors import InputError
-from henasy.evaluation.feedback import append_judgements, merge_feedback, read_marked_hits
-from henasy.evaluation.kept_ranking import KeptRanking, keep_ranking, note_path
-from henasy.evaluation.own_archive import (
+from henasy.evaluation.encoding.source import DEFAULT_DEVICE
+from henasy.evaluation.metrics.ranking_measures import DEFAULT_MEASURES
+from henasy.evaluation.own.archive import (
     ScoreRules,
     compare_scored,
     default_measures,
@@ -31,15 +31,15 @@ from henasy.evaluation.own_archive import (
     score_archive,
     usable_judgements,
 )
-from henasy.evaluation.own_comparison import Comparison, comparison_json, show_comparison
-from henasy.evaluation.own_details import own_details
-from henasy.evaluation.qrels import format_queries, load_queries, read_judgements
-from henasy.evaluation.ranking_measures import DEFAULT_MEASURES
-from henasy.evaluation.report import RENDERED_HEADING, reported_errors, show_result, write_text
-from henasy.evaluation.result import BenchmarkResult, Illustrated
-from henasy.evaluation.run_report import report_run
-from henasy.evaluation.searched_archive import IndexArchive, SearchedArchive
-from henasy.evaluation.source import DEFAULT_DEVICE
+from henasy.evaluation.own.comparison import Comparison, comparison_json, show_comparison
+from henasy.evaluation.own.feedback import append_judgements, merge_feedback, read_marked_hits
+from henasy.evaluation.own.kept_ranking import KeptRanking, keep_ranking, note_path
+from henasy.evaluation.own.qrels import format_queries, load_queries, read_judgements
+from henasy.evaluation.own.searched_archive import IndexArchive, SearchedArchive
+from henasy.evaluation.pages.own_details import own_details
+from henasy.evaluation.pages.run_report import report_run
+from henasy.evaluation.tasks.report import RENDERED_HEADING, reported_errors, show_result, write_text
+from henasy.evaluation.tasks.result import BenchmarkResult, Illustrated
 from henasy.search.request import MAX_TOP_K, Target
 
 TITLE = "own archive, percent"
@@ -112,7 +112,7 @@ def main(
     # Loads the rendering library and torch, which a kept ranking needs not.
     from henasy.checkpoint.encoder import require_device
     from henasy.checkpoint.locate import locate_checkpoint
-    from henasy.evaluation.rendered_own import rendered_own_archive
+    from henasy.evaluation.own.rendered import rendered_own_archive
 
     rules = _rules(measures, top_k, min_iou, is_allowing_missing)
     # Whatever is wrong with the model shows before minutes of rendering.

@@ -16,12 +16,12 @@ from rich.console import Console
 from rich.table import Table
 
 from henasy.errors import InputError
-from henasy.evaluation.html_report import Page, write_page
-from henasy.evaluation.intervals import Difference
-from henasy.evaluation.phrasing import OBJECTIVE, WayRow
-from henasy.evaluation.phrasing_run import PhrasingResult, run_annotated, run_rendered
-from henasy.evaluation.report import reported_errors, write_json
-from henasy.evaluation.source import RenderedSource, SourceOptions, VideoSource, choose_source
+from henasy.evaluation.encoding.source import RenderedSource, SourceOptions, VideoSource, choose_source
+from henasy.evaluation.metrics.intervals import Difference
+from henasy.evaluation.pages.html_report import Page, write_page
+from henasy.evaluation.queries.phrasing import OBJECTIVE, WayRow
+from henasy.evaluation.queries.run import PhrasingResult, run_annotated, run_rendered
+from henasy.evaluation.tasks.report import reported_errors, write_json
 
 PAGE_TITLE = "ways to put a query, percent"
 MEASURES = ("inter", "intra", "verb", "noun", "action")

@@ -8,8 +8,8 @@ import grpc
 from henasy_api.v1 import search_pb2, search_pb2_grpc
 
 from henasy.errors import InputError
-from henasy.evaluation.found_spans import FoundSpan
-from henasy.evaluation.searched_archive import ArchiveVideo, in_batches
+from henasy.evaluation.own.found_spans import FoundSpan
+from henasy.evaluation.own.searched_archive import ArchiveVideo, in_batches
 from henasy.search.request import Target
 
 _MAX_RESPONSE_BYTES = 128 * 1024**2

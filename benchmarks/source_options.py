@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from henasy.evaluation.benchmark import Benchmark, run_benchmark
-from henasy.evaluation.report import reported_errors, show_result
-from henasy.evaluation.run_report import report_run
-from henasy.evaluation.source import Similarity, SourceOptions
+from henasy.evaluation.encoding.source import Similarity, SourceOptions
+from henasy.evaluation.pages.run_report import report_run
+from henasy.evaluation.tasks.benchmark import Benchmark, run_benchmark
+from henasy.evaluation.tasks.report import reported_errors, show_result
 
 _PATH = click.Path(path_type=Path)
 

@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 import click
 from rich.console import Console
 
-from henasy.evaluation.egonlq_run import write_results
-from henasy.evaluation.report import reported_errors, show_result
-from henasy.evaluation.result import BenchmarkResult
-from henasy.evaluation.run_report import report_runs
-from henasy.evaluation.source import SourceOptions
+from henasy.evaluation.encoding.source import SourceOptions
+from henasy.evaluation.pages.run_report import report_runs
+from henasy.evaluation.span_tasks.egonlq_run import write_results
+from henasy.evaluation.tasks.report import reported_errors, show_result
+from henasy.evaluation.tasks.result import BenchmarkResult
 
 PATH = click.Path(path_type=Path)
 Own = TypeVar("Own")

@@ -23,7 +23,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from henasy.evaluation.report import reported_errors, write_json
+from henasy.evaluation.tasks.report import reported_errors, write_json
 from henasy.video import ClipBatch, ClipPlan, frame_times, probe, read_clips
 from henasy.video.isolated import read_clips_isolated
 

@@ -17,8 +17,8 @@ from rich.table import Table
 from henasy.checkpoint.encoder import Encoder, default_micro_batch
 from henasy.checkpoint.folder import Checkpoint
 from henasy.checkpoint.random_weights import PRESETS, random_checkpoint
-from henasy.evaluation.encoding_speed import matmul_rate, plain_loop, random_clips, time_rounds
-from henasy.evaluation.report import reported_errors, write_json
+from henasy.evaluation.machine.encoding_speed import matmul_rate, plain_loop, random_clips, time_rounds
+from henasy.evaluation.tasks.report import reported_errors, write_json
 from henasy.model.flops import clip_cost
 
 TEXT_BATCHES = (1, 32)

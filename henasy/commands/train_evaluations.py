@@ -8,13 +8,13 @@ import click
 import torch
 
 from henasy.errors import ConfigError
-from henasy.evaluation.benchmark import Benchmark, run_benchmark
-from henasy.evaluation.egohoi_run import EGOHOI
-from henasy.evaluation.egomcq_run import EGOMCQ
-from henasy.evaluation.egtea_run import EGTEA
-from henasy.evaluation.ek100_cls_run import EK100_CLS
-from henasy.evaluation.ek100_mir_run import EK100_MIR
-from henasy.evaluation.source import SourceOptions
+from henasy.evaluation.encoding.source import SourceOptions
+from henasy.evaluation.tasks.benchmark import Benchmark, run_benchmark
+from henasy.evaluation.tasks.egohoi_run import EGOHOI
+from henasy.evaluation.tasks.egomcq_run import EGOMCQ
+from henasy.evaluation.tasks.egtea_run import EGTEA
+from henasy.evaluation.tasks.ek100_cls_run import EK100_CLS
+from henasy.evaluation.tasks.ek100_mir_run import EK100_MIR
 
 BENCHMARKS: Mapping[str, Benchmark] = {
     "egomcq": EGOMCQ,

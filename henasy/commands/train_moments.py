@@ -6,7 +6,7 @@ import click
 
 from henasy.checkpoint.encoder import load_encoder
 from henasy.errors import HenasyError, UnsupportedError
-from henasy.evaluation.report import file_digest
+from henasy.evaluation.tasks.report import file_digest
 from henasy.heads.moment_ends import EndsConfig
 from henasy.heads.moment_ends_file import SPACE, require_place, save_ends_head
 from henasy.heads.moment_ends_training import EndsTraining, plan_pieces, train_ends

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from henasy.checkpoint.folder import Checkpoint, save_checkpoint
 from henasy.checkpoint.training_note import TrainingNote
-from henasy.evaluation.rendered import read_rendered_clips
+from henasy.evaluation.rendered.layouts import read_rendered_clips
 from henasy.model.build import build
 from henasy.model.config import DecoderConfig, DualConfig, HenasyConfig, LocalConfig, TextConfig, VisionConfig
 from henasy.scenes.archive import ArchiveConfig, write_archive

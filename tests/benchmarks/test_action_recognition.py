@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from henasy.checkpoint.encoder import load_encoder
-from henasy.evaluation.egtea import ACTION_FILE, SPLIT_FILE, load_egtea
-from henasy.evaluation.epic100 import TEST_FILE
-from henasy.evaluation.epic100_actions import TRAIN_SENTENCE_FILE, load_epic_actions
-from henasy.evaluation.rendered import write_layouts
-from henasy.evaluation.report import RENDERED_HEADING
+from henasy.evaluation.annotations.egtea import ACTION_FILE, SPLIT_FILE, load_egtea
+from henasy.evaluation.annotations.epic100 import TEST_FILE
+from henasy.evaluation.annotations.epic100_actions import TRAIN_SENTENCE_FILE, load_epic_actions
+from henasy.evaluation.rendered.layouts import write_layouts
+from henasy.evaluation.tasks.report import RENDERED_HEADING
 
 CLASS_NAMES = ("0:0", "0:1", "10:1", "2:0")
 CLIP_CLASSES = (0, 1, 3, 2, 2, 0)
@@ -185,7 +185,7 @@ def test_dot_compares_the_model_s_own_embeddings(
 def test_egtea_on_an_archive(
     run_script: Any, small_archive: Path, random_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("henasy.evaluation.rendered_egtea.MAX_CLIPS", 6)
+    monkeypatch.setattr("henasy.evaluation.rendered.egtea.MAX_CLIPS", 6)
     out = tmp_path / "scores.json"
     result = run_script("egtea.py", "--archive", small_archive, "--model", random_checkpoint, "--json", out)
     assert result.exit_code == 0, result.output

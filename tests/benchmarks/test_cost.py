@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from henasy.errors import ConfigError
-from henasy.evaluation.cost import COUNTED_FRAMES, MEASURED, count_cost, counted_models
-from henasy.evaluation.cost_probe import INFERENCE, TRAINING, Measured, Probe, measure, run_probe
+from henasy.evaluation.machine.cost import COUNTED_FRAMES, MEASURED, count_cost, counted_models
+from henasy.evaluation.machine.cost_probe import INFERENCE, TRAINING, Measured, Probe, measure, run_probe
 from henasy.model.build import build
 from henasy.model.config import DecoderConfig, DualConfig, HenasyConfig, LocalConfig, TextConfig, VisionConfig, base
 
@@ -66,7 +66,7 @@ def test_a_child_that_fails_says_why() -> None:
 
 
 def test_what_cannot_fit_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("henasy.evaluation.cost_probe._available_bytes", lambda: 10**9)
+    monkeypatch.setattr("henasy.evaluation.machine.cost_probe._available_bytes", lambda: 10**9)
     found = run_probe(Probe(base(), TRAINING, 1, 1, "cpu"))
     assert found == "needs more than 1.8 GB, 1.0 GB are free"
 

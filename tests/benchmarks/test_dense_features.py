@@ -7,7 +7,7 @@ import pytest
 
 from henasy.checkpoint.encoder import Encoder, load_encoder
 from henasy.errors import ConfigError, InputError
-from henasy.evaluation.dense import DenseFeatures, PlanRule, RateRule, Window, compute_dense, dense_features
+from henasy.evaluation.encoding.dense import DenseFeatures, PlanRule, RateRule, Window, compute_dense, dense_features
 from henasy.video.clips import ClipBatch, read_clips
 from henasy.video.plan import ClipPlan, frame_times
 from henasy.video.reference_frames import egovlp_frame_ids

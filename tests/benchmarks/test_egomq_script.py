@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from henasy.checkpoint.encoder import load_encoder
-from henasy.evaluation import egomq_encoded
-from henasy.evaluation.dense import RateRule
-from henasy.evaluation.egomq import load_egomq
-from henasy.evaluation.rendered_spans import SpanLayout, write_span_layout
+from henasy.evaluation.annotations.egomq import load_egomq
+from henasy.evaluation.encoding.dense import RateRule
+from henasy.evaluation.rendered.spans import SpanLayout, write_span_layout
+from henasy.evaluation.span_tasks import egomq_encoded
 from henasy.heads.proposal_training import ProposalTraining
 from henasy.training.config import TrainConfig
 from henasy.video.clips import ClipBatch, read_clips

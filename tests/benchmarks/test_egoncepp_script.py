@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from henasy.checkpoint.folder import read_checkpoint, save_checkpoint
-from henasy.evaluation.report import RENDERED_HEADING
+from henasy.evaluation.tasks.report import RENDERED_HEADING
 
 
 @pytest.fixture(autouse=True)

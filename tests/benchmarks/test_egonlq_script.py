@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from henasy.checkpoint.encoder import load_encoder
-from henasy.evaluation import egonlq_encoded
-from henasy.evaluation.rendered_spans import SpanLayout, write_span_layout
+from henasy.evaluation.rendered.spans import SpanLayout, write_span_layout
+from henasy.evaluation.span_tasks import egonlq_encoded
 from henasy.heads.vslnet_training import VslNetTraining
 
 

@@ -15,12 +15,19 @@ import torch
 from henasy.checkpoint.encoder import load_encoder
 from henasy.checkpoint.folder import read_checkpoint, save_checkpoint
 from henasy.errors import VideoError
-from henasy.evaluation import cached_encoding
-from henasy.evaluation.embedding_cache import entry_path
-from henasy.evaluation.encoded import Encoded, encode_annotated, encode_many_views
-from henasy.evaluation.frame_rules import EGO4D_FRAMES, EGTEA_FRAMES, EK100_FRAMES, FrameSelector, Span, egtea_rule
-from henasy.evaluation.rendered import read_rendered_clips
-from henasy.evaluation.source import VideoSource
+from henasy.evaluation.encoding import cached_encoding
+from henasy.evaluation.encoding.embedding_cache import entry_path
+from henasy.evaluation.encoding.encoded import Encoded, encode_annotated, encode_many_views
+from henasy.evaluation.encoding.frame_rules import (
+    EGO4D_FRAMES,
+    EGTEA_FRAMES,
+    EK100_FRAMES,
+    FrameSelector,
+    Span,
+    egtea_rule,
+)
+from henasy.evaluation.encoding.source import VideoSource
+from henasy.evaluation.rendered.layouts import read_rendered_clips
 from henasy.video.decode import find_decoder
 from henasy.video.probe import probe
 from henasy.video.video_files import videos_by_id

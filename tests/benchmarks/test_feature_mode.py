@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from henasy.evaluation.epic100 import SENTENCE_FILE, TEST_FILE
-from henasy.evaluation.mir import mir_scores
+from henasy.evaluation.annotations.epic100 import SENTENCE_FILE, TEST_FILE
+from henasy.evaluation.metrics.mir import mir_scores
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from pycocotools import mask as coco
 
 from henasy.checkpoint.encoder import load_encoder
 from henasy.checkpoint.folder import read_checkpoint, save_checkpoint
-from henasy.evaluation.rendered import RenderedClip, read_rendered_clips
-from henasy.evaluation.rendered_overlaps import rendered_overlaps
-from henasy.evaluation.rendered_things import acting_hand, action, handled_object
-from henasy.evaluation.report import RENDERED_HEADING
+from henasy.evaluation.rendered.layouts import RenderedClip, read_rendered_clips
+from henasy.evaluation.rendered.overlaps import rendered_overlaps
+from henasy.evaluation.rendered.things import acting_hand, action, handled_object
+from henasy.evaluation.tasks.report import RENDERED_HEADING
 from henasy.scenes.archive import read_config
 from henasy.scenes.truth import Truth
 from henasy.video.decode import find_decoder

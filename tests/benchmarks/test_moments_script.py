@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from henasy.checkpoint.encoder import load_encoder
-from henasy.evaluation.dense import PlanRule
-from henasy.evaluation.index_folder import index_settings, write_index
-from henasy.evaluation.moment_scores import found_in_own_video
-from henasy.evaluation.moments_run import MomentsOptions, found_by_henasy, load_moments, run
-from henasy.evaluation.report import RENDERED_HEADING
-from henasy.evaluation.searched_archive import IndexArchive
+from henasy.evaluation.encoding.dense import PlanRule
+from henasy.evaluation.encoding.index_folder import index_settings, write_index
+from henasy.evaluation.moments.run import MomentsOptions, found_by_henasy, load_moments, run
+from henasy.evaluation.moments.scores import found_in_own_video
+from henasy.evaluation.own.searched_archive import IndexArchive
+from henasy.evaluation.tasks.report import RENDERED_HEADING
 from henasy.heads.moment_ends import EndsConfig
 from henasy.heads.moment_ends_file import SPACE, save_ends_head
 from henasy.heads.moment_ends_training import EndsNetwork

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from henasy.checkpoint.encoder import load_encoder
-from henasy.evaluation.rendered import read_rendered_clips
-from henasy.evaluation.rendered_own import RenderedOwn, narrated_judgements, rendered_own_archive
-from henasy.evaluation.report import RENDERED_HEADING
+from henasy.evaluation.own.rendered import RenderedOwn, narrated_judgements, rendered_own_archive
+from henasy.evaluation.rendered.layouts import read_rendered_clips
+from henasy.evaluation.tasks.report import RENDERED_HEADING
 from henasy.index import Index
 from henasy.search.engine import Engine
 from henasy.search.request import SearchRequest

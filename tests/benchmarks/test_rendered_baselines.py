@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from henasy.checkpoint.encoder import load_encoder
-from henasy.evaluation.mask_evidence import mask_evidence
-from henasy.evaluation.rendered import read_rendered_clips, write_layouts
-from henasy.evaluation.rendered_baselines import CHANCE, FIRST_STAGE, OURS, load_encoders
-from henasy.evaluation.rendered_things import truth_times
-from henasy.evaluation.rendered_words import NOUN_SWAPS, OBJECT, OBJECT_HELD_OUT, VERB_SWAPS
+from henasy.evaluation.rendered.baselines import CHANCE, FIRST_STAGE, OURS, load_encoders
+from henasy.evaluation.rendered.layouts import read_rendered_clips, write_layouts
+from henasy.evaluation.rendered.mask_evidence import mask_evidence
+from henasy.evaluation.rendered.things import truth_times
+from henasy.evaluation.rendered.words import NOUN_SWAPS, OBJECT, OBJECT_HELD_OUT, VERB_SWAPS
 from henasy.scenes.archive import read_config
 from henasy.scenes.truth import Truth
 from henasy.video.decode import find_decoder

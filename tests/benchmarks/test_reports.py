@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from henasy.evaluation.choice_details import class_details, swap_details
-from henasy.evaluation.egohoi import NUM_CAPTIONS, EgoHoi, HoiItem
-from henasy.evaluation.egomcq import load_egomcq
-from henasy.evaluation.frame_rules import Span
-from henasy.evaluation.rendered import write_layouts
+from henasy.evaluation.annotations.egohoi import NUM_CAPTIONS, EgoHoi, HoiItem
+from henasy.evaluation.annotations.egomcq import load_egomcq
+from henasy.evaluation.encoding.frame_rules import Span
+from henasy.evaluation.pages.choice_details import class_details, swap_details
+from henasy.evaluation.rendered.layouts import write_layouts
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,8 @@ import torch
 
 from henasy.checkpoint.encoder import Encoder
 from henasy.checkpoint.folder import read_checkpoint
-from henasy.evaluation.encoding_speed import agreement, plain_loop, random_clips, time_rounds
-from henasy.evaluation.training_probe import one_training_step
+from henasy.evaluation.machine.encoding_speed import agreement, plain_loop, random_clips, time_rounds
+from henasy.evaluation.machine.training_probe import one_training_step
 from henasy.model.henasy import Henasy
 
 

@@ -9,7 +9,7 @@ import torch
 
 from henasy.commands.train_evaluations import BENCHMARKS, folder_scores, parse_asked
 from henasy.errors import ConfigError
-from henasy.evaluation.rendered import write_layouts
+from henasy.evaluation.rendered.layouts import write_layouts
 
 CPU = torch.device("cpu")
 

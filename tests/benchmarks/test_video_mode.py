@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from henasy.checkpoint.encoder import load_encoder
-from henasy.evaluation.egomcq import load_egomcq
-from henasy.evaluation.rendered import write_layouts
-from henasy.evaluation.report import RENDERED_HEADING
+from henasy.evaluation.annotations.egomcq import load_egomcq
+from henasy.evaluation.rendered.layouts import write_layouts
+from henasy.evaluation.tasks.report import RENDERED_HEADING
 from henasy.video.decode import find_decoder
 from henasy.video.reference_frames import lavila_frame_ids
 

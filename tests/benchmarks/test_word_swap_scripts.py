@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from henasy.checkpoint.encoder import load_encoder
-from henasy.evaluation.egohoi import COLUMNS, FILE_NAME, load_egohoi
-from henasy.evaluation.query_forms import as_sentence
-from henasy.evaluation.report import RENDERED_HEADING
+from henasy.evaluation.annotations.egohoi import COLUMNS, FILE_NAME, load_egohoi
+from henasy.evaluation.queries.forms import as_sentence
+from henasy.evaluation.tasks.report import RENDERED_HEADING
 from henasy.text.wording import as_narration
 from henasy.video.decode import find_decoder
 from henasy.video.reference_frames import lavila_frame_ids

@@ -14,7 +14,7 @@ from gloo import in_processes
 from torch import Tensor, nn
 
 from henasy.errors import ConfigError, HenasyError, TrainingError
-from henasy.evaluation.training_probe import RandomBatches, random_tokens
+from henasy.evaluation.machine.training_probe import RandomBatches, random_tokens
 from henasy.losses.counted import CountedLoss
 from henasy.losses.total import LossWeights
 from henasy.model.build import build_dual, build_henasy

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from henasy.errors import ConfigError
-from henasy.evaluation.training_probe import RandomBatches, random_tokens
+from henasy.evaluation.machine.training_probe import RandomBatches, random_tokens
 from henasy.losses.total import LossWeights
 from henasy.model.build import build_dual, build_henasy
 from henasy.model.config import DecoderConfig, DualConfig, HenasyConfig, LocalConfig, TextConfig, VisionConfig

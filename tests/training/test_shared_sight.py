@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from henasy.evaluation.training_probe import RandomBatches, probe_objective
+from henasy.evaluation.machine.training_probe import RandomBatches, probe_objective
 from henasy.model.assemblies import table_4
 from henasy.model.build import build_dual, build_henasy
 from henasy.model.config import DecoderConfig, DualConfig, HenasyConfig, LocalConfig, TextConfig, VisionConfig

@@ -1,0 +1,1 @@
+"""Assemblies of the model beside each other."""

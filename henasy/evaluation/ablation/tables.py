@@ -1,0 +1,82 @@
+"""The report of an ablation as a page of tables."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from henasy.evaluation.ablation.plan import MEASURES, PAPER_MEASURES, ROWS
+from henasy.evaluation.ablation.report import AblationReport, Contrast
+from henasy.evaluation.ablation.results import FinishedRun
+from henasy.evaluation.tasks.report import RENDERED_HEADING
+
+RULES = (
+    "Differences are in points, with 95 % intervals: test videos and seeds drawn anew, paired, 10,000 resamples, seed "
+    "0; the spread of seeds is widened by sqrt(S / (S - 1)).",
+    "A claim holds if the interval of the mean over its measures lies above zero and every seed says so; opposite, if "
+    "both say the reverse; otherwise, and from one seed, it cannot be told here. No correction for many claims.",
+)
+
+
+class _Table(NamedTuple):
+    """A table whose cells are text."""
+
+    title: str
+    heads: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+
+
+def facts(runs: Sequence[FinishedRun]) -> dict[str, object]:
+    """What fixes the numbers."""
+    return {"experiment": runs[0].experiment, "runs": len(runs), "steps": runs[0].steps, **runs[0].shared}
+
+
+def markdown(report: AblationReport, runs: Sequence[FinishedRun]) -> str:
+    """The report as a page."""
+    parts = ["# Ablations", "", f"**{RENDERED_HEADING}**", ""]
+    for table in (_row_table(report), _paper_table(), _claim_table(report), _measure_table(report)):
+        parts += [f"## {table.title}", "", _line(table.heads), _line(["---"] * len(table.heads))]
+        parts += [*(_line(row) for row in table.rows), ""]
+    parts += [*RULES, "", *(f"- {name}: {value}" for name, value in facts(runs).items()), ""]
+    return "\n".join(parts)
+
+
+def _points(contrast: Contrast) -> str:
+    return f"{100 * contrast.mean:+.1f} [{100 * contrast.low:+.1f}, {100 * contrast.high:+.1f}]"
+
+
+def _row_table(report: AblationReport) -> _Table:
+    rows = []
+    for row in report.rows:
+        cells = [_with_spread(row.mean[measure], row.spread[measure]) for measure in MEASURES]
+        rows.append((row.label, str(row.num_seeds), *cells))
+    return _Table("Rows, percent: mean and standard deviation over seeds", ("row", "seeds", *MEASURES), rows)
+
+
+def _with_spread(mean: float, spread: float) -> str:
+    return f"{100 * mean:.1f}" if spread != spread else f"{100 * mean:.1f} ± {100 * spread:.1f}"
+
+
+def _paper_table() -> _Table:
+    rows = [(row.label, *(f"{row.paper[measure]:.1f}" for measure in PAPER_MEASURES)) for row in ROWS]
+    return _Table("The paper's rows, on its own data", ("row", *PAPER_MEASURES), rows)
+
+
+def _claim_table(report: AblationReport) -> _Table:
+    rows: list[tuple[str, ...]] = []
+    for one in report.judged:
+        paper = "" if one.overall.paper is None else f"{100 * one.overall.paper:+.1f}"
+        seeds = ", ".join(f"{100 * gain:+.1f}" for gain in one.overall.by_seed)
+        rows.append((one.claim.text, paper, _points(one.overall), seeds, one.overall.verdict))
+    rows += [(claim.text, "", "", missing, "not run") for claim, missing in report.unjudged]
+    return _Table("Claims", ("the paper says", "paper", "here", "by seed", "verdict"), rows)
+
+
+def _measure_table(report: AblationReport) -> _Table:
+    rows = [
+        (one.claim.key, *(f"{_points(one.by_measure[name])} {one.by_measure[name].verdict}" for name in MEASURES))
+        for one in report.judged
+    ]
+    return _Table("Claims by measure", ("claim", *MEASURES), rows)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"

@@ -1,0 +1,1 @@
+"""Loaders of the public annotation files, which say what is wrong with one."""

@@ -1,0 +1,1 @@
+"""From annotated spans to embeddings: frames, features made elsewhere, the cache."""

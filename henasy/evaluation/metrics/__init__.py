@@ -1,0 +1,1 @@
+"""Pure measures: numbers from scores and truth, numpy alone."""

@@ -1,0 +1,1 @@
+"""Rendered archives in the layouts of the benchmarks, and their baselines."""

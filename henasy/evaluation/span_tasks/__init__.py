@@ -1,0 +1,1 @@
+"""EgoNLQ and EgoMQ: features of clips, heads, predictions, runs."""

@@ -1,0 +1,1 @@
+"""What all benchmarks share, and the runs of those that choose among texts or clips."""
