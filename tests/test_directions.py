@@ -42,7 +42,7 @@ FORBIDDEN = {
         "henasy.search",
         "henasy.training",
     },
-    "henasy/evaluation/annotations/": {"torch", "henasy.checkpoint", "henasy.evaluation.encoding", "henasy.training"},
+    "henasy/evaluation/annotations/": {"torch", "henasy.checkpoint", "henasy.search", "henasy.training"},
     "henasy/scenes/": {"torch", "henasy.model", "henasy.training", "henasy.index", "henasy.search"},
     "indexer/": {"service", "benchmarks"},
     "service/": {"indexer", "benchmarks", "ray"},

@@ -25,13 +25,13 @@ from henasy.evaluation.ablation.plan import (
     TOP5,
 )
 from henasy.evaluation.ablation.test_set import NAMING, HeldOutSet
-from henasy.evaluation.annotations.class_texts import class_texts, class_vectors
 from henasy.evaluation.metrics.classification import target_ranks
 from henasy.evaluation.metrics.entity_overlap import ClipEntities
 from henasy.evaluation.metrics.masks import entity_ious
 from henasy.evaluation.metrics.mir import query_scores
 from henasy.evaluation.metrics.multiple_choice import INTER as INTER_TYPE
 from henasy.evaluation.metrics.multiple_choice import right_answers
+from henasy.evaluation.tasks.class_texts import class_texts, class_vectors
 from henasy.evaluation.tasks.egomcq_run import choice_similarity
 from henasy.model.dual import DualEncoder
 from henasy.model.henasy import Henasy

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from henasy.evaluation.annotations.class_texts import class_texts, class_vectors
 from henasy.evaluation.annotations.epic100_actions import (
     PUBLISHED_DIGEST,
     TRAIN_FILE,
@@ -27,6 +26,7 @@ from henasy.evaluation.encoding.source import AnnotatedVideos, FeatureSource, Vi
 from henasy.evaluation.metrics.classification import best_of_groups, target_ranks, top_k_accuracy
 from henasy.evaluation.pages.choice_details import class_details
 from henasy.evaluation.tasks.benchmark import Benchmark, Scored, kept_rows
+from henasy.evaluation.tasks.class_texts import class_texts, class_vectors
 from henasy.evaluation.tasks.published import EK100_CLS_ROWS
 from henasy.evaluation.tasks.report import file_digest
 

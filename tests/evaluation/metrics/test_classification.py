@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from henasy.errors import InputError
-from henasy.evaluation.annotations.class_texts import class_texts, class_vectors
 from henasy.evaluation.metrics.classification import (
     best_of_groups,
     class_accuracies,
@@ -15,6 +14,7 @@ from henasy.evaluation.metrics.classification import (
     target_ranks,
     top_k_accuracy,
 )
+from henasy.evaluation.tasks.class_texts import class_texts, class_vectors
 
 
 def test_equals_golden(golden_dir: Path) -> None:
