@@ -20,7 +20,6 @@ from henasy.model.decoder import EntityDecoder, HybridBlock, MeanDecoder, SelfAt
 from henasy.model.distilbert_dual import DistilbertDual, build_distilbert
 from henasy.model.dual import DualEncoder, LavilaDual
 from henasy.model.entity_stage import EntityStage
-from henasy.model.fusion import BesideGlobal, DecodedAlone
 from henasy.model.grouping import TemporalAwareGrouping
 from henasy.model.henasy import Henasy
 from henasy.model.local_encoder import DirectLocalEncoder, LocalEncoder
@@ -78,7 +77,6 @@ def build_henasy(config: HenasyConfig, *, dual: DualEncoder | None = None) -> He
         decoder=_build_decoder(config),
         video_head=nn.Linear(decoder.width, config.dual.joint_dim),
         entity_head=_build_entity_head(config) if config.has_entity_mlp else None,
-        fusion=BesideGlobal() if config.keeps_global else DecodedAlone(),
     )
 
 

@@ -238,8 +238,9 @@ class HenasyConfig(Section):
     has_entity_mlp: bool = True
     """Whether entities reach the joint space through an MLP of their own, or through the video's linear map."""
 
-    keeps_global: bool = field(default=False, metadata=UNSTORED_DEFAULT)
-    """Whether the decoder's output is added to the global embedding; in the paper it is the clip's embedding alone."""
+    global_share: float = field(default=0.0, metadata=UNSTORED_DEFAULT)
+    """How much of a clip's embedding is the global encoder's, in [0, 1); the rest is the decoder's, all of it in the
+    paper. The weights and their training do not depend on it."""
 
     def __post_init__(self) -> None:
         depth = self.dual.vision.depth
@@ -255,12 +256,7 @@ class HenasyConfig(Section):
             "has_entity_mlp",
             f"True unless local width {self.local.width} equals decoder width {self.decoder.width}",
         )
-        require(
-            self.has_entity_mlp or not self.keeps_global,
-            self,
-            "keeps_global",
-            "False without an entity MLP: the video's linear map would start at zero for entities too",
-        )
+        require(0 <= self.global_share < 1, self, "global_share", "0 or more, below 1")
         require(
             self.decoder.design != MEAN or self.local.width == self.decoder.width,
             self.decoder,

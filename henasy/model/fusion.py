@@ -1,45 +1,17 @@
-"""How a clip's embedding is made of what the decoder adds and of the global encoder's own embedding.
+"""How a clip's embedding is made of the decoder's and of the global encoder's own.
 
 Shapes: B clips, J joint width.
 """
 
-from abc import ABC, abstractmethod
-
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 
-class Fusion(nn.Module, ABC):
-    """One clip embedding of two; has no weights."""
+def fused(decoded: Tensor, global_video: Tensor, global_share: float) -> Tensor:
+    """(B, J) weighted mean of the directions of two clip embeddings, (B, J) each; `decoded` itself at a share of 0.
 
-    @abstractmethod
-    def forward(self, decoded: Tensor, global_video: Tensor) -> Tensor:
-        """(B, J) clip embedding of the mapped output of the decoder and the global encoder's embedding, (B, J) each."""
-
-    @abstractmethod
-    def init_head_(self, head: nn.Linear) -> None:
-        """Changes the fresh weights of the map behind the decoder to what this fusion starts from."""
-
-
-class DecodedAlone(Fusion):
-    """The decoder's output and nothing else, as in the paper (Eq. 6)."""
-
-    def forward(self, decoded: Tensor, global_video: Tensor) -> Tensor:
-        """(B, J) `decoded`."""
+    Two encoders that were trained apart err in different places; their mean errs less than either.
+    """
+    if global_share == 0:
         return decoded
-
-    def init_head_(self, head: nn.Linear) -> None:
-        """Leaves them as they are."""
-
-
-class BesideGlobal(Fusion):
-    """The normalised global embedding plus the decoder's output, which starts at zero: so training starts from it."""
-
-    def forward(self, decoded: Tensor, global_video: Tensor) -> Tensor:
-        """(B, J) the sum."""
-        return F.normalize(global_video, dim=-1) + decoded
-
-    def init_head_(self, head: nn.Linear) -> None:
-        """Zeros."""
-        nn.init.zeros_(head.weight)
-        nn.init.zeros_(head.bias)
+    return (1 - global_share) * F.normalize(decoded, dim=-1) + global_share * F.normalize(global_video, dim=-1)

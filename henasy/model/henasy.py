@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from henasy.model.config import HenasyConfig
 from henasy.model.decoder import VideoDecoder
 from henasy.model.dual import DualEncoder
-from henasy.model.fusion import Fusion
+from henasy.model.fusion import fused
 from henasy.model.init import init_linears_
 from henasy.model.local_encoder import DirectLocalEncoder, LocalEncoder
 from henasy.model.saliency import own_patches
@@ -21,7 +21,9 @@ class HenasyOutput(NamedTuple):
     """Everything that one pass yields; no embedding is normalised."""
 
     video: Tensor
-    """(B, J) entity-aware clip embedding."""
+    """(B, J) the clip's embedding: `decoded`, or its mean with `global_video` (`HenasyConfig.global_share`)."""
+    decoded: Tensor
+    """(B, J) entity-aware embedding of the decoder, which training contrasts."""
     global_video: Tensor
     """(B, J) clip embedding of the frozen dual encoder alone."""
     entities: Tensor
@@ -63,7 +65,6 @@ class Henasy(nn.Module):
         decoder: VideoDecoder,
         video_head: nn.Linear,
         entity_head: nn.Module | None,
-        fusion: Fusion,
     ) -> None:
         """Takes built parts; without an `entity_head` entities share the linear map of the video."""
         super().__init__()
@@ -73,7 +74,6 @@ class Henasy(nn.Module):
         self.decoder = decoder
         self.video_head = video_head
         self.entity_head = entity_head
-        self.fusion = fusion
         self.reset_parameters()
         self.train()
 
@@ -83,7 +83,6 @@ class Henasy(nn.Module):
         init_linears_(self.local, num_residuals=num_residuals)
         init_linears_(self.decoder, num_residuals=self.decoder.num_residuals)
         init_linears_(self.video_head, num_residuals=1)
-        self.fusion.init_head_(self.video_head)
         if self.entity_head is not None:
             init_linears_(self.entity_head, num_residuals=1)
 
@@ -110,7 +109,8 @@ class Henasy(nn.Module):
         entity_head = self.video_head if self.entity_head is None else self.entity_head
         owned = own_patches(local.saliency)
         return HenasyOutput(
-            video=self.fusion(decoded, sight.global_video),
+            video=fused(decoded, sight.global_video, self.config.global_share),
+            decoded=decoded,
             global_video=sight.global_video,
             entities=entity_head(local.entities),
             entity_tokens=local.entities,

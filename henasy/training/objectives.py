@@ -189,7 +189,7 @@ class HenasyObjective:
             phrases = self.model.encode_text(batch.phrase_tokens).float()
         with torch.autocast(text.device.type, enabled=False):  # a contrast in half precision is too coarse
             total, grounding = self._losses(out, text, phrases, batch)
-            words = self._narrated(out.video, batch)
+            words = self._narrated(out.decoded, batch)
         num_clips = len(out.video)
         valid, largest = self.peers.of_all(
             CountedLoss(out.is_valid.float().sum(dim=1).mean(), num_clips),
@@ -212,7 +212,7 @@ class HenasyObjective:
     def _losses(
         self, out: HenasyOutput, text: Tensor, phrases: Tensor, batch: TrainBatch
     ) -> tuple[TotalLoss, Grounding]:
-        videos, texts, nouns, verbs = self.peers.gather(out.video, text, batch.nouns, batch.verbs)
+        videos, texts, nouns, verbs = self.peers.gather(out.decoded, text, batch.nouns, batch.verbs)
         contrast = egonce(videos, texts, positive_pairs(nouns, verbs), temperature=self.temperature)
         grounding = Grounding(*self.peers.of_all(*self._grounding(out, batch)))
         phrase_clips = torch.nonzero(batch.phrase_ids != ABSENT)[:, 0]

@@ -116,8 +116,8 @@ class TinyRecipe:
     """Of the last stage."""
     box_weight: float = 2.0
     """Weight of boxes against the cosine when nouns meet entities; 0 is the paper's matching."""
-    keeps_global: bool = False
-    """Whether the last stage adds to the first's clip embedding, where the paper's takes its place."""
+    global_share: float = 0.5
+    """How much of a clip's embedding is the first stage's; 0 is the paper. Training does not depend on it."""
     vocab_size: int = 1000
     """Most rows that the tokenizer may have."""
     num_validation_clips: int = 400
@@ -250,7 +250,7 @@ def train_henasy(
     team: Team = BY_ONESELF,
 ) -> Henasy:
     """The last stage on a trained dual encoder; goes on where an earlier call stopped."""
-    config = replace(tiny_config(data.tokenizer.vocab_size), keeps_global=recipe.keeps_global)
+    config = replace(tiny_config(data.tokenizer.vocab_size), global_share=recipe.global_share)
     torch.manual_seed(recipe.henasy.seed)
     model = build_henasy(config, dual=dual).to(device)
     objective = HenasyObjective(
@@ -283,7 +283,7 @@ def _details(recipe: TinyRecipe, *, has_entities: bool) -> dict[str, dict[str, A
     """All that the weights depend on, by stage, and what the stages share."""
     settings = asdict(recipe)
     own = {
-        "henasy": {"loss_weights", "box_weight", "keeps_global"},
+        "henasy": {"loss_weights", "box_weight", "global_share"},
         "images and clips": {"word_weight", "region_weight"},
     }
     stages = ("things", *ENCODER_STAGES) if has_entities else ("things", *ENCODER_STAGES[:-1])

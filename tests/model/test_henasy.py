@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from henasy.errors import ConfigError, InputError
@@ -165,26 +164,20 @@ def test_bad_tokens_are_refused(shape: tuple[int, ...]) -> None:
         _dual().encode_text(torch.zeros(shape, dtype=torch.long))
 
 
-def test_beside_the_global_embedding_training_starts_from_it() -> None:
-    model = _henasy(replace(_config(), keeps_global=True)).eval()
-    out = model(_frames())
-    torch.testing.assert_close(out.video, F.normalize(out.global_video, dim=-1), rtol=0, atol=0)
-    assert not torch.equal(out.entities, torch.zeros_like(out.entities))
-    out.video[:, 0].sum().backward()
-    torch.nn.init.ones_(model.video_head.bias)
-    moved = model(_frames())
-    torch.testing.assert_close(moved.video, F.normalize(out.global_video, dim=-1) + 1)
+def test_global_share_is_the_mean_of_the_two_directions() -> None:
+    paper, mean = _henasy(), _henasy(replace(_config(), global_share=0.25))
+    mean.load_state_dict(paper.state_dict())
+    ours, theirs = mean.eval()(_frames()), paper.eval()(_frames())
+    assert torch.equal(theirs.video, theirs.decoded)
+    for clip in range(len(ours.video)):
+        decoded, whole = theirs.decoded[clip], theirs.global_video[clip]
+        expected = 0.75 * decoded / decoded.norm() + 0.25 * whole / whole.norm()
+        torch.testing.assert_close(ours.video[clip], expected)
+    for name in ("decoded", "global_video", "entities", "saliency"):
+        torch.testing.assert_close(getattr(ours, name), getattr(theirs, name), rtol=0, atol=0)
 
 
-def test_beside_the_global_embedding_weights_have_the_names_of_the_paper_s_model() -> None:
-    alone, beside = _henasy(), _henasy(replace(_config(), keeps_global=True))
-    beside.load_state_dict(alone.state_dict())
-    alone, beside = alone.eval(), beside.eval()
-    theirs, ours = alone(_frames()), beside(_frames())
-    torch.testing.assert_close(ours.video, theirs.video + F.normalize(theirs.global_video, dim=-1))
-    torch.testing.assert_close(ours.entities, theirs.entities, rtol=0, atol=0)
-
-
-def test_beside_the_global_embedding_entities_need_a_map_of_their_own() -> None:
-    with pytest.raises(ConfigError, match="keeps_global is True"):
-        replace(_config(decoder_width=20, has_entity_mlp=False), keeps_global=True)
+@pytest.mark.parametrize("share", [-0.1, 1.0, float("nan")])
+def test_global_share_outside_its_range_is_refused(share: float) -> None:
+    with pytest.raises(ConfigError, match=r"global_share is .*; allowed: 0 or more, below 1"):
+        replace(_config(), global_share=share)

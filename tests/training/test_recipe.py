@@ -81,7 +81,7 @@ def test_recipe_trains_and_its_checkpoints_encode(prepared: Prepared, recipe: Ti
         note = tiny_checkpoint(trained, prepared, recipe).training
         assert "rendered scenes only" in (note.warning() or "")
         told = {setting for settings in note.details.values() for setting in settings}
-        of_entities = {"loss_weights", "box_weight", "keeps_global"}
+        of_entities = {"loss_weights", "box_weight", "global_share"}
         stages = {"things", "images", "clips", "henasy"}
         assert {field.name for field in fields(recipe)} - stages - told == (set() if name == "henasy" else of_entities)
         assert ("henasy" in note.details) == (name == "henasy")
@@ -118,20 +118,23 @@ def test_tiny_command_renders_nothing_in_the_folder_of_another_recipe(tmp_path: 
     assert [path.name for path in tmp_path.iterdir()] == ["images"]
 
 
-def test_recipe_last_stage_beside_the_global_embedding_with_bare_words(
+def test_recipe_last_stage_trains_the_same_weights_whatever_the_share_of_the_global_embedding(
     prepared: Prepared, recipe: TinyRecipe, tmp_path: Path
 ) -> None:
-    dual = build_dual(tiny_config(prepared.tokenizer.vocab_size).dual)
-    changed = replace(recipe, keeps_global=True, loss_weights=replace(recipe.loss_weights, words=0.5))
-    model = train_henasy(prepared, dual, tmp_path, changed, device=CPU, report=lambda line: None)
-    assert model.config.keeps_global
-    logged = read_log(tmp_path / "henasy" / "log.jsonl")[0]
-    assert {"noun_top1", "verb_top1"} <= logged.keys()
-    folder = tmp_path / "checkpoint"
-    save_checkpoint(folder, tiny_checkpoint(model, prepared, changed), dtype=torch.float16)
-    loaded = read_checkpoint(folder)
-    assert loaded.model.config.keeps_global
-    assert loaded.training.details["henasy"]["keeps_global"] is True
+    trained = {}
+    for share in (0.0, 0.5):
+        torch.manual_seed(0)
+        dual = build_dual(tiny_config(prepared.tokenizer.vocab_size).dual)
+        changed = replace(recipe, global_share=share, loss_weights=replace(recipe.loss_weights, words=0.5))
+        folder = tmp_path / str(share)
+        trained[share] = train_henasy(prepared, dual, folder, changed, device=CPU, report=lambda line: None)
+        assert {"noun_top1", "verb_top1"} <= read_log(folder / "henasy" / "log.jsonl")[0].keys()
+    paper, mean = trained[0.0], trained[0.5]
+    assert all(torch.equal(value, mean.state_dict()[name]) for name, value in paper.state_dict().items())
+    save_checkpoint(tmp_path / "checkpoint", tiny_checkpoint(mean, prepared, replace(recipe, global_share=0.5)))
+    loaded = read_checkpoint(tmp_path / "checkpoint")
+    assert loaded.model.config.global_share == 0.5
+    assert loaded.training.details["henasy"]["global_share"] == 0.5
 
 
 def test_recipe_entity_losses_fall_on_a_repeated_batch(prepared: Prepared, recipe: TinyRecipe, tmp_path: Path) -> None:
