@@ -16,6 +16,7 @@ from henasy.checkpoint.folder import CARD, MOMENT_ENDS, Checkpoint, read_checkpo
 from henasy.errors import AnnotationError
 from henasy.evaluation.rendered.baselines import (
     CHANCE,
+    DECODER_ALONE,
     FIRST_STAGE,
     HISTOGRAM,
     ONE_FRAME,
@@ -29,7 +30,7 @@ from henasy.heads.files import has_head, read_head
 from henasy.heads.moment_ends_file import KIND
 from henasy.training.config import FREE
 
-METHODS = (CHANCE, TEXT_ALONE, HISTOGRAM, ONE_FRAME, SHUFFLED, FIRST_STAGE, OURS)
+METHODS = (CHANCE, TEXT_ALONE, HISTOGRAM, ONE_FRAME, SHUFFLED, FIRST_STAGE, DECODER_ALONE, OURS)
 Numbers = Mapping[str, Any]
 
 INTRODUCTION = """---
@@ -46,6 +47,7 @@ machine and lets tests judge results; it does not understand real footage, and a
 {summary}
 {parameters:.2f} M parameters, {image_px} px, patches of {patch_px} px, {num_frames} frames, {num_entities} entities.
 """
+MEAN = "A clip's embedding is the mean of two directions: {decoder:.0%} the decoder's, {whole:.0%} the first stage's.\n"
 
 
 @click.command()
@@ -66,6 +68,7 @@ def model_card(checkpoint: Checkpoint, name: str, baselines: Numbers, mir: Numbe
         AnnotationError: a number is missing.
     """
     vision = checkpoint.config.dual.vision if hasattr(checkpoint.config, "dual") else checkpoint.config.vision
+    share = getattr(checkpoint.config, "global_share", 0.0)
     introduction = INTRODUCTION.format(
         name=name,
         summary=checkpoint.training.summary,
@@ -75,6 +78,8 @@ def model_card(checkpoint: Checkpoint, name: str, baselines: Numbers, mir: Numbe
         num_frames=vision.num_frames,
         num_entities=checkpoint.config.local.num_entities if hasattr(checkpoint.config, "local") else 0,
     )
+    if share:
+        introduction += MEAN.format(decoder=1 - share, whole=share)
     parts = [introduction, _questions(baselines), _words(baselines), _masks(baselines), _retrieval(mir)]
     parts.append(_training(checkpoint))
     return "\n".join(parts)
@@ -112,16 +117,21 @@ def _questions(numbers: Numbers) -> str:
         "| method | inter % | HENASY better by | intra % | HENASY better by |",
         "|---|---|---|---|---|",
     ]
-    for method in METHODS:
+    for method in _methods(numbers):
         cells = [f"{100 * _get(numbers, f'{method}/{kind}'):.1f}" for kind in ("inter", "intra")]
         gains = [_gain(numbers, method, kind) for kind in ("inter", "intra")]
         lines.append(f"| {method} | {cells[0]} | {gains[0]} | {cells[1]} | {gains[1]} |")
     return "\n".join([*lines, "", *_undecided(numbers), *_facts(numbers)])
 
 
+def _methods(numbers: Numbers) -> list[str]:
+    """All, but for the decoder alone where it is HENASY's clip embedding."""
+    return [method for method in METHODS if method != DECODER_ALONE or f"{method}/inter" in numbers]
+
+
 def _undecided(numbers: Numbers) -> list[str]:
     """A sentence that names every comparison whose interval does not lie above zero."""
-    rows = [(method, kind) for method in METHODS if method != OURS for kind in ("inter", "intra")]
+    rows = [(method, kind) for method in _methods(numbers) if method != OURS for kind in ("inter", "intra")]
     open_rows = [f"{m} ({k})" for m, k in rows if _get(numbers, f"{m}/{k} gain low") <= 0]
     return [f"Not shown to be better than: {', '.join(open_rows)}.", ""] if open_rows else []
 
@@ -143,7 +153,7 @@ def _words(numbers: Numbers) -> str:
         f"| method | {' | '.join(MEASURES)} |",
         f"|---|{'---|' * len(MEASURES)}",
     ]
-    for method in METHODS[1:]:
+    for method in _methods(numbers)[1:]:
         cells = [
             f"{100 * _get(numbers, f'{method}/{measure}'):.1f} {_gain(numbers, method, measure)}".rstrip()
             for measure in MEASURES

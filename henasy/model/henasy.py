@@ -3,6 +3,8 @@
 Shapes: B clips, T frames, K patches per frame, E entities, D local width, J joint width.
 """
 
+import copy
+import dataclasses
 from typing import NamedTuple, Self
 
 import torch
@@ -91,6 +93,12 @@ class Henasy(nn.Module):
         super().train(mode)
         self.dual.eval()
         return self
+
+    def with_global_share(self, global_share: float) -> Self:
+        """The same weights, not a copy of them, under another `HenasyConfig.global_share`."""
+        other = copy.copy(self)
+        other.config = dataclasses.replace(self.config, global_share=global_share)
+        return other
 
     def forward(self, frames: Tensor) -> HenasyOutput:
         """Embeddings, entities and saliency of (B, T, 3, S, S) normalised frames."""

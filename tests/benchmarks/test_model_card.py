@@ -1,6 +1,7 @@
 """The model card: every number from the results, undecided comparisons named, a missing number refused."""
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -42,10 +43,23 @@ def test_model_card_states_the_numbers_and_what_is_undecided(script: ModuleType,
     card = script.model_card(read_checkpoint(locate_checkpoint("henasy-tiny")), "m", numbers, numbers)
     assert "| colour histogram | 20.0 | +1.5 [+1.5, +1.5] | 20.0 | +1.5 [+1.5, +1.5] |" in card
     assert "Not shown to be better than: chance (inter), chance (intra)." in card
-    assert "| HENASY | 60.0 | 60.0 | 60.0 | 60.0 |" in card
+    assert "| decoder alone | 60.0 +5.5 [+5.5, +5.5] |" in card
+    assert "| HENASY | 70.0 | 70.0 | 70.0 | 70.0 |" in card
     assert "| colour histogram | 20.0 +1.5 [+1.5, +1.5] | 20.0 +1.5" in card
     assert "| acting hand | 0.250 | 0.250 | 0.250 | 0.250 |" in card
     assert "| 50.0 | 50.0 | 50.0 | 50.0 | 50.0 | 50.0 |" in card
+
+
+def test_model_card_without_a_global_share_has_no_row_of_the_decoder_alone(
+    script: ModuleType, numbers: dict[str, float]
+) -> None:
+    checkpoint = read_checkpoint(locate_checkpoint("henasy-tiny"))
+    mean = replace(checkpoint, model=checkpoint.model.with_global_share(0.25))
+    assert "75% the decoder's, 25% the first stage's" in script.model_card(mean, "m", numbers, numbers)
+    paper = replace(checkpoint, model=checkpoint.model.with_global_share(0.0))
+    left = {name: value for name, value in numbers.items() if not name.startswith("decoder alone/")}
+    card = script.model_card(paper, "m", left, left)
+    assert "decoder" not in card.partition("## Training")[0]
 
 
 def test_model_card_missing_number_is_refused(script: ModuleType, numbers: dict[str, float]) -> None:

@@ -1,6 +1,7 @@
 """The table of baselines and the mask evidence on a small rendered archive with random weights."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 
 from henasy.checkpoint.encoder import load_encoder
+from henasy.checkpoint.folder import read_checkpoint
+from henasy.checkpoint.space import space_id
 from henasy.evaluation.rendered.baselines import CHANCE, FIRST_STAGE, OURS, load_encoders
 from henasy.evaluation.rendered.layouts import read_rendered_clips, write_layouts
 from henasy.evaluation.rendered.mask_evidence import mask_evidence
@@ -63,6 +66,26 @@ def test_first_stage_is_the_frozen_dual_encoder(random_checkpoint: Path) -> None
     first, whole = encoders.first_stage.encode_clips(frames, rows), encoders.henasy.encode_clips(frames, rows)
     assert not np.allclose(first.clip, whole.clip, atol=1e-3)
     np.testing.assert_array_equal(encoders.first_stage.encode_texts(["a mug"]), encoders.henasy.encode_texts(["a mug"]))
+
+
+def test_henasy_with_a_global_share_is_the_mean_of_first_stage_and_decoder_alone(
+    random_checkpoint: Path, tmp_path: Path
+) -> None:
+    assert load_encoders(str(random_checkpoint), "cpu").decoder_alone is None
+    folder = shutil.copytree(random_checkpoint, tmp_path / "mean")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"global_share": 0.25}))
+    encoders = load_encoders(str(folder), "cpu")
+    assert encoders.decoder_alone is not None
+    frames, rows = np.random.default_rng(0).integers(0, 256, (4, 72, 128, 3)).astype(np.uint8), np.arange(4)[None]
+    first, alone, whole = (
+        encoder.encode_clips(frames, rows).clip
+        for encoder in (encoders.first_stage, encoders.decoder_alone, encoders.henasy)
+    )
+    mean = 0.25 * first + 0.75 * alone
+    np.testing.assert_allclose(whole, mean / np.linalg.norm(mean), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(alone, load_encoder(random_checkpoint).encode_clips(frames, rows).clip)
+    assert space_id(read_checkpoint(folder)) != space_id(read_checkpoint(random_checkpoint))
 
 
 def test_mask_evidence_equals_painting_each_mask_in_the_frame(small_archive: Path, random_checkpoint: Path) -> None:

@@ -33,6 +33,8 @@ from henasy.video.video_files import videos_by_id
 OURS = "HENASY"
 CHANCE, TEXT_ALONE, HISTOGRAM = "chance", "text alone (no pixels)", "colour histogram"
 ONE_FRAME, SHUFFLED, FIRST_STAGE = "one frame", "shuffled frames", "first stage (dual encoder)"
+DECODER_ALONE = "decoder alone"
+"""The clip's embedding without the share of the global encoder; a method where HENASY's has such a share."""
 
 Similarities = dict[str, NDArray[np.float64]]
 Progress = Callable[[int], None]
@@ -40,10 +42,11 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Encoders:
-    """A HENASY checkpoint, whole and reduced to its first stage."""
+    """A HENASY checkpoint, whole and reduced to its first stage, or to its decoder where that is not the whole."""
 
     henasy: Encoder
     first_stage: Encoder
+    decoder_alone: Encoder | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +78,13 @@ def load_encoders(model: str, device: str) -> Encoders:
     if not isinstance(checkpoint.model, Henasy):
         raise UnsupportedError(f"{model} is of kind {checkpoint.model.kind}: only a henasy checkpoint has two stages")
     dual = replace(checkpoint, model=checkpoint.model.dual)
-    return Encoders(henasy=_encoder(checkpoint, device), first_stage=_encoder(dual, device))
+    is_mean = checkpoint.model.config.global_share > 0
+    alone = replace(checkpoint, model=checkpoint.model.with_global_share(0.0)) if is_mean else None
+    return Encoders(
+        henasy=_encoder(checkpoint, device),
+        first_stage=_encoder(dual, device),
+        decoder_alone=None if alone is None else _encoder(alone, device),
+    )
 
 
 class MethodVectors(NamedTuple):
@@ -117,7 +126,9 @@ def describe_methods(
     for name, (known, asked) in learnt.items():
         fitted = fit_ridge(known, train_texts, groups)
         methods[name] = MethodVectors(fitted.predict(asked), fitted.centred)
-    for name in (ONE_FRAME, SHUFFLED, FIRST_STAGE, OURS):
+    for name in (ONE_FRAME, SHUFFLED, FIRST_STAGE, DECODER_ALONE, OURS):
+        if name not in seen:
+            continue
         methods[name] = MethodVectors(seen[name], lambda texts: texts)
     return methods
 
@@ -180,11 +191,13 @@ def describe_all(
 def _ways(encoders: Encoders) -> dict[str, Describe]:
     order = np.random.default_rng(0)
     encode = partial(encode_frames, encoders.henasy)
+    alone = encoders.decoder_alone
     return {
         HISTOGRAM: colour_histogram,
         ONE_FRAME: lambda frames: encode(one_frame(frames)),
         SHUFFLED: lambda frames: encode(shuffled_frames(frames, order)),
         FIRST_STAGE: partial(encode_frames, encoders.first_stage),
+        **({} if alone is None else {DECODER_ALONE: partial(encode_frames, alone)}),
         OURS: encode,
     }
 
