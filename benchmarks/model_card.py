@@ -6,7 +6,7 @@ python benchmarks/model_card.py DIR --baselines baselines.json --mir mir.json
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,14 @@ def model_card(checkpoint: Checkpoint, name: str, baselines: Numbers, mir: Numbe
     )
     if share:
         introduction += MEAN.format(decoder=1 - share, whole=share)
-    parts = [introduction, _questions(baselines), _words(baselines), _masks(baselines), _retrieval(mir)]
+    methods = [method for method in METHODS if share or method != DECODER_ALONE]
+    parts = [
+        introduction,
+        _questions(baselines, methods),
+        _words(baselines, methods),
+        _masks(baselines),
+        _retrieval(mir),
+    ]
     parts.append(_training(checkpoint))
     return "\n".join(parts)
 
@@ -107,7 +114,7 @@ def moment_ends(folder: Path) -> str:
     return "\n".join([*lines, ""])
 
 
-def _questions(numbers: Numbers) -> str:
+def _questions(numbers: Numbers, methods: Sequence[str]) -> str:
     lines = [
         "## Held-out questions in EgoMCQ form",
         "",
@@ -117,21 +124,16 @@ def _questions(numbers: Numbers) -> str:
         "| method | inter % | HENASY better by | intra % | HENASY better by |",
         "|---|---|---|---|---|",
     ]
-    for method in _methods(numbers):
+    for method in methods:
         cells = [f"{100 * _get(numbers, f'{method}/{kind}'):.1f}" for kind in ("inter", "intra")]
         gains = [_gain(numbers, method, kind) for kind in ("inter", "intra")]
         lines.append(f"| {method} | {cells[0]} | {gains[0]} | {cells[1]} | {gains[1]} |")
-    return "\n".join([*lines, "", *_undecided(numbers), *_facts(numbers)])
+    return "\n".join([*lines, "", *_undecided(numbers, methods), *_facts(numbers)])
 
 
-def _methods(numbers: Numbers) -> list[str]:
-    """All, but for the decoder alone where it is HENASY's clip embedding."""
-    return [method for method in METHODS if method != DECODER_ALONE or f"{method}/inter" in numbers]
-
-
-def _undecided(numbers: Numbers) -> list[str]:
+def _undecided(numbers: Numbers, methods: Sequence[str]) -> list[str]:
     """A sentence that names every comparison whose interval does not lie above zero."""
-    rows = [(method, kind) for method in _methods(numbers) if method != OURS for kind in ("inter", "intra")]
+    rows = [(method, kind) for method in methods if method != OURS for kind in ("inter", "intra")]
     open_rows = [f"{m} ({k})" for m, k in rows if _get(numbers, f"{m}/{k} gain low") <= 0]
     return [f"Not shown to be better than: {', '.join(open_rows)}.", ""] if open_rows else []
 
@@ -143,7 +145,7 @@ def _gain(numbers: Numbers, method: str, kind: str) -> str:
     return f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
-def _words(numbers: Numbers) -> str:
+def _words(numbers: Numbers, methods: Sequence[str]) -> str:
     lines = [
         "## Names and swapped words",
         "",
@@ -153,7 +155,7 @@ def _words(numbers: Numbers) -> str:
         f"| method | {' | '.join(MEASURES)} |",
         f"|---|{'---|' * len(MEASURES)}",
     ]
-    for method in _methods(numbers)[1:]:
+    for method in methods[1:]:
         cells = [
             f"{100 * _get(numbers, f'{method}/{measure}'):.1f} {_gain(numbers, method, measure)}".rstrip()
             for measure in MEASURES

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from henasy.errors import ConfigError, HenasyError
+from henasy.orphans import end_with_parent
 from indexer.ray_start import given_address, ray, start_ray
 
 Command = Callable[[Sequence[str]], int]
@@ -193,24 +194,10 @@ class _CommandFailedError(Exception):
     """Ends a process whose command failed, and with it the others."""
 
 
-def end_with_parent() -> None:
-    """From now on this process ends within a second of the one that started it, whatever it is doing.
-
-    Ray ends the processes of a killed driver itself; on a crowded machine one of them was once left asleep while it
-    was shutting down.
-    """
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(_POLL_S)
-        os._exit(EXIT_INTERRUPTED)
-
-    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
-
-
 def _run_in_worker(config: dict[str, _Task]) -> None:
-    end_with_parent()  # the parent is Ray's daemon on this machine, which a driver that started it takes along
+    # The parent is Ray's daemon on this machine, which a driver that started it takes along. Ray ends its processes
+    # too, but on a crowded machine it once left one asleep for minutes.
+    end_with_parent(EXIT_INTERRUPTED)
     task = config["task"]
     if any(ray.get(task.desk.codes.remote()).values()):
         return  # started again because the command failed by itself: once is enough

@@ -99,8 +99,8 @@ def _train_tiny(
     recipe: TinyRecipe,
     team: Team,
 ) -> None:
-    require_same_stages(run, recipe)
     peers = team.peers
+    peers.on_main(lambda: require_same_stages(run, recipe))
     say = click.echo if peers.is_main else _say_nothing
 
     def render_and_prepare() -> Prepared:

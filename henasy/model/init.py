@@ -51,8 +51,9 @@ def init_positions_(pos_embed: Tensor, temporal_embed: Tensor) -> None:
     """Writes `positions` into (1, 1 + K, D) places of the video token and K patches, and (1, T, D) of frames.
 
     The video token's stays as it is. The first frame's is zero, so that training on single frames is the same without
-    it. The later ones' waves are short, at most a quarter of one from the first frame to the last: with the patches'
-    wavelengths four frames were so alike that after training a clip and its reversal had nearly the same embedding.
+    it. The longest of its waves makes a quarter turn from the first frame to the last: with the patches' wavelengths,
+    and at a third of their size, four frames were so alike that after training a clip and its reversal had nearly the
+    same embedding.
     """
     (num_patches, width), num_frames = (pos_embed.shape[1] - 1, pos_embed.shape[2]), temporal_embed.shape[1]
     size = math.isqrt(num_patches)

@@ -100,6 +100,15 @@ class TrainConfig:
             f"a multiple of num_micro_batches={self.num_micro_batches}",
         )
 
+    def require_forwards(self, why: str) -> None:
+        """Refuses to play clips backwards where nothing says what undoes an action.
+
+        Raises:
+            ConfigError: `backwards` or `undone_negatives` is set.
+        """
+        for name in ("backwards", "undone_negatives"):
+            _require(name, getattr(self, name), getattr(self, name) == 0, f"0: {why}")
+
     def changes(self, other: Self) -> dict[str, tuple[Any, Any]]:
         """Settings that another run of the same steps would not share, with the other's value and this one's."""
         ours, theirs = self.to_dict(), other.to_dict()

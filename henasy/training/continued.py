@@ -143,6 +143,7 @@ def claim_run(run: Path, recipe: ContinuedRecipe, base_space: str) -> None:
     path = run / RUN_FILE
     if path.exists():
         stored = json.loads(path.read_text(encoding="utf-8"))
+        stored["train"] = TrainConfig.from_dict(stored.get("train", {})).to_dict()  # what came later has its default
         changed = {name: (stored.get(name), about[name]) for name in about if stored.get(name) != about[name]}
         if changed:
             raise ConfigError(f"{run} holds a run with other settings (stored, asked): {changed}")

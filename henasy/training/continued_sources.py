@@ -69,6 +69,7 @@ def archive_clips(
         NotFoundError: there is no archive.
         ConfigError: the cache is of another archive or of other sizes, or the batch is larger than the archive.
     """
+    config.require_forwards("swapped captions are of clips as they were filmed")
     if not (archive / "narrations.csv").is_file():
         raise NotFoundError(f"{archive} is no rendered archive: it has no narrations.csv")
     vision = dual_config(checkpoint.config).vision

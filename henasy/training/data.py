@@ -6,6 +6,7 @@ Source: EgoVLP batch formation (showlab/EgoVLP trainer/trainer_egoclip.py).
 """
 
 import json
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,6 +76,11 @@ class ClipCache:
     def __len__(self) -> int:
         return len(self.texts)
 
+    @cached_property
+    def told(self) -> "Told":
+        """What narrations say of the clips, and of those that another verb undoes, backwards."""
+        return _told(self)
+
     def neighbours(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """For each clip the first and one past the last row of its video within a minute of it."""
         _, video = np.unique(np.array(self.video_uids), return_inverse=True)
@@ -100,8 +106,7 @@ class Told(NamedTuple):
     """(N,) whether another verb undoes the clip's; the second row of a clip without says the same as its first"""
 
 
-def told(cache: ClipCache) -> Told:
-    """What narrations say of the clips of a cache, and of those that another verb undoes, backwards."""
+def _told(cache: ClipCache) -> Told:
     label_row = {label: row for row, label in enumerate(cache.verbs)}
     texts, phrases, verbs = list(cache.texts), list(cache.verb_phrases), list(cache.verb_rows)
     has_undone = np.zeros(len(cache), bool)
@@ -134,6 +139,11 @@ class CacheBatches:
             raise ConfigError(f"num_frames is {num_frames}; it must divide the cache's {cache.num_moments}")
         if image_px > cache.crop_px:
             raise ConfigError(f"image_px is {image_px}; the cache's crop is {cache.crop_px} px")
+        if num_frames == 1 and (config.backwards or config.undone_negatives):
+            raise ConfigError(
+                f"backwards is {config.backwards} and undone_negatives {config.undone_negatives}; both must be 0 for "
+                "single frames, which have no direction"
+            )
         if config.batch_size > len(cache):
             raise ConfigError(f"batch_size is {config.batch_size}; the cache has {len(cache)} clips")
         self.cache, self.config, self.share = cache, config, share
@@ -141,7 +151,7 @@ class CacheBatches:
         self.mean = torch.tensor(mean).view(1, 1, 3, 1, 1)
         self.std = torch.tensor(std).view(1, 1, 3, 1, 1)
         self.first, self.last = cache.neighbours()
-        self.told = told(cache)
+        self.told = cache.told
         wordings = [self.told.texts, [bare(text) for text in self.told.texts], self.told.verb_phrases]
         self.wordings = np.stack([tokenizer.encode_batch(texts) for texts in wordings])
         self.has_colour = [not COLOURS.keys().isdisjoint(text.split()) for text in self.told.texts]
@@ -181,6 +191,8 @@ class CacheBatches:
 
         A negative that its anchor undoes is the anchor's own clip the other way round: all but the order is the same.
         """
+        if not (self.config.backwards or self.config.undone_negatives):
+            return np.concatenate([anchors, negatives])
         num_clips, has_undone = len(self.cache), self.told.has_undone
         draws = rng.random((3, len(anchors)))
         is_own = (draws[0] < self.config.undone_negatives) & has_undone[anchors]

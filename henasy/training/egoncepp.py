@@ -3,7 +3,7 @@
 N rows of a batch, K swapped captions of each, L tokens.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -196,11 +196,15 @@ class EgoNcePlusPlusObjective:
 
     def embed(self, batch: SwapBatch) -> Embedded:
         """What of a batch meets the other parts and processes."""
-        video = video_embedder(self.model)(batch.frames).float()
+        video = self._embed_video(batch.frames).float()
         num_clips, num_swaps, length = batch.swap_tokens.shape
         tokens = torch.cat([batch.tokens, batch.swap_tokens.reshape(num_clips * num_swaps, length)])
         text = self.model.encode_text(tokens).float()
         return Embedded(video, text[:num_clips], text[num_clips:].reshape(num_clips, num_swaps, text.shape[1]))
+
+    def _embed_video(self, frames: Tensor) -> Tensor:
+        """(N, D) of (N, T, 3, S, S): what of a model's clip embedding is trained, whatever else has a share in it."""
+        return self.model.encode_video(frames) if isinstance(self.model, DualEncoder) else self.model(frames).decoded
 
     def losses(self, embedded: Sequence[Tensor], parts: Sequence[SwapBatch]) -> dict[str, Tensor]:
         """Scalars of batches that were embedded one by one and joined."""
@@ -215,13 +219,6 @@ class EgoNcePlusPlusObjective:
             "own_first": _own_first(video, text, swapped, has_swap),
             "swaps_per_clip": has_swap.float().sum(dim=1).mean(),
         }
-
-
-def video_embedder(model: DualEncoder | Henasy) -> Callable[[Tensor], Tensor]:
-    """What turns (N, T, 3, S, S) frames into (N, D) clip embeddings."""
-    if isinstance(model, DualEncoder):
-        return model.encode_video
-    return lambda frames: model(frames).video
 
 
 @torch.no_grad()

@@ -26,7 +26,7 @@ from henasy.text.tokenizer import Tokenizer, train_tokenizer
 from henasy.training.checkpoints import FOLDER, Checkpoints
 from henasy.training.clip_cache import build_clip_cache
 from henasy.training.config import TrainConfig
-from henasy.training.data import CacheBatches, ClipCache, TrainBatch, bare, told
+from henasy.training.data import CacheBatches, ClipCache, TrainBatch, bare
 from henasy.training.distributed import ALONE, Peers
 from henasy.training.objectives import DualObjective, HenasyObjective, Words
 from henasy.training.share import WHOLE, Share
@@ -117,11 +117,14 @@ class TinyRecipe:
     box_weight: float = 2.0
     """Weight of boxes against the cosine when nouns meet entities; 0 is the paper's matching."""
     global_share: float = 0.5
-    """How much of a clip's embedding is the first stage's; 0 is the paper. Training does not depend on it."""
+    """How much of a clip's embedding is the first stage's; 0 is the paper. Weights do not depend on it."""
     vocab_size: int = 1000
     """Most rows that the tokenizer may have."""
     num_validation_clips: int = 400
     """Clips of the validation archive that the evaluations during training use."""
+
+    def __post_init__(self) -> None:
+        replace(tiny(), global_share=self.global_share)  # refused before anything is trained
 
 
 def with_extras(recipe: TinyRecipe, *, has_tensorboard: bool, **changes: Any) -> TinyRecipe:
@@ -134,7 +137,9 @@ def with_extras(recipe: TinyRecipe, *, has_tensorboard: bool, **changes: Any) ->
 
 
 def require_same_stages(run: Path, recipe: TinyRecipe) -> None:
-    """Refuses the folder of a run of another recipe, before anything is rendered or trained in it.
+    """Refuses the folder of a run whose stages had other settings, before anything is rendered or trained in it.
+
+    What the stages share (`TinyRecipe.temperature` and so on) is not looked at: no command changes it.
 
     Raises:
         ConfigError: a stage there was begun with other settings.
@@ -171,7 +176,7 @@ def prepare(archive: Path, validation: Path, run: Path, recipe: TinyRecipe, *, n
         build_clip_cache(source, folder, crop_px=CROP_PX, num_moments=NUM_MOMENTS, num_workers=num_workers)
         caches.append(ClipCache(folder))
     cache, held_out = caches
-    said = told(cache)
+    said = cache.told
     texts = said.texts + [bare(text) for text in said.texts] + said.verb_phrases + cache.nouns + cache.verbs
     tokenizer = train_tokenizer(texts, vocab_size=recipe.vocab_size, context_length=tiny().dual.text.context_length)
     return Prepared(cache, held_out, tokenizer)
@@ -280,7 +285,7 @@ def tiny_checkpoint(model: DualEncoder | Henasy, data: Prepared, recipe: TinyRec
 
 
 def _details(recipe: TinyRecipe, *, has_entities: bool) -> dict[str, dict[str, Any]]:
-    """All that the weights depend on, by stage, and what the stages share."""
+    """All that a checkpoint depends on, by stage, and what the stages share."""
     settings = asdict(recipe)
     own = {
         "henasy": {"loss_weights", "box_weight", "global_share"},
@@ -371,7 +376,7 @@ def _things(cache: ClipCache, config: TrainConfig) -> ThingBatches:
 
 
 def _words(data: Prepared, words: list[str], device: torch.device) -> Words:
-    said = told(data.cache)
+    said = data.cache.told
     narrated = set(said.noun_rows if words is data.cache.nouns else said.verb_rows)
     return Words(
         tokens=torch.from_numpy(data.tokenizer.encode_batch(words)).to(device),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -16,20 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from henasy.errors import HenasyError, VideoError
+from henasy.orphans import end_with_parent
 from henasy.video.clips import ClipBatch, read_clips
 from henasy.video.probe import probe
 from henasy.video.views import FilePart, View, ViewRule, read_view
 from henasy.video.wire import Message, read_message, write_message
 
 _PROGRESS_INTERVAL_S = 0.25
-_ORPHAN_CHECK_S = 2.0
 
 
 def main() -> None:
     """Serve requests from standard input; answers go to what standard output was at the start."""
     output = os.dup(1)
     os.dup2(2, 1)  # what a library prints must not get between the messages
-    threading.Thread(target=_exit_when_orphaned, args=(os.getppid(),), daemon=True).start()
+    end_with_parent(exit_code=1)  # a decoder that hangs must not outlive the process that would have killed it
     send = partial(write_message, partial(_write_all, output))
     send("ready", {})
     while True:
@@ -90,13 +89,6 @@ class _Pulse:
         if now_s - self._last_s >= _PROGRESS_INTERVAL_S:
             self._last_s = now_s
             self._send("progress", {})
-
-
-def _exit_when_orphaned(parent: int) -> None:
-    """A decoder that hangs must not outlive the process that would have killed it."""
-    while os.getppid() == parent:
-        time.sleep(_ORPHAN_CHECK_S)
-    os._exit(1)
 
 
 def _write_all(descriptor: int, data: memoryview) -> None:

@@ -40,7 +40,10 @@ def numbers(script: ModuleType) -> dict[str, float]:
 
 
 def test_model_card_states_the_numbers_and_what_is_undecided(script: ModuleType, numbers: dict[str, float]) -> None:
-    card = script.model_card(read_checkpoint(locate_checkpoint("henasy-tiny")), "m", numbers, numbers)
+    shipped = read_checkpoint(locate_checkpoint("henasy-tiny"))
+    mean = replace(shipped, model=shipped.model.with_global_share(0.25))
+    card = script.model_card(mean, "m", numbers, numbers)
+    assert "75% the decoder's, 25% the first stage's" in card
     assert "| colour histogram | 20.0 | +1.5 [+1.5, +1.5] | 20.0 | +1.5 [+1.5, +1.5] |" in card
     assert "Not shown to be better than: chance (inter), chance (intra)." in card
     assert "| decoder alone | 60.0 +5.5 [+5.5, +5.5] |" in card
@@ -53,13 +56,12 @@ def test_model_card_states_the_numbers_and_what_is_undecided(script: ModuleType,
 def test_model_card_without_a_global_share_has_no_row_of_the_decoder_alone(
     script: ModuleType, numbers: dict[str, float]
 ) -> None:
-    checkpoint = read_checkpoint(locate_checkpoint("henasy-tiny"))
-    mean = replace(checkpoint, model=checkpoint.model.with_global_share(0.25))
-    assert "75% the decoder's, 25% the first stage's" in script.model_card(mean, "m", numbers, numbers)
-    paper = replace(checkpoint, model=checkpoint.model.with_global_share(0.0))
+    shipped = read_checkpoint(locate_checkpoint("henasy-tiny"))
+    paper, mean = (replace(shipped, model=shipped.model.with_global_share(share)) for share in (0.0, 0.25))
     left = {name: value for name, value in numbers.items() if not name.startswith("decoder alone/")}
-    card = script.model_card(paper, "m", left, left)
-    assert "decoder" not in card.partition("## Training")[0]
+    assert "decoder" not in script.model_card(paper, "m", left, left).partition("## Training")[0]
+    with pytest.raises(AnnotationError, match="no number 'decoder alone/inter'"):
+        script.model_card(mean, "m", left, left)
 
 
 def test_model_card_missing_number_is_refused(script: ModuleType, numbers: dict[str, float]) -> None:

@@ -113,8 +113,8 @@ def test_end_with_parent_ends_a_busy_process_whose_parent_is_killed(
     tmp_path: Path, ended: list[subprocess.Popen[bytes]]
 ) -> None:
     child = (
-        "import os, pathlib, time; from indexer.ray_training import end_with_parent; end_with_parent(); "
-        f"pathlib.Path({str(tmp_path)!r}, f'pid-0-{{os.getpid()}}').touch(); time.sleep(600)"
+        "import os, pathlib; from henasy.orphans import end_with_parent; end_with_parent(1); "
+        f"pathlib.Path({str(tmp_path)!r}, f'pid-0-{{os.getpid()}}').touch()\nwhile True: pass"
     )
     parent = start(
         "-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])", log=tmp_path / "l"

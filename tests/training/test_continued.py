@@ -24,6 +24,7 @@ from henasy.errors import ConfigError, TrainingError
 from henasy.losses.egoncepp import egoncepp, shared_nouns
 from henasy.model.build import build_dual, build_henasy
 from henasy.model.config import DecoderConfig, DualConfig, HenasyConfig, LocalConfig, TextConfig, VisionConfig
+from henasy.model.henasy import Henasy
 from henasy.text.tokenizer import train_tokenizer
 from henasy.text.word_swaps import WordSwaps
 from henasy.training.config import TrainConfig
@@ -44,6 +45,7 @@ pytest.importorskip("peft")
 
 from henasy.model.adapters import AdapterConfig
 from henasy.training.continued import ContinuedRecipe, continue_training
+from henasy.training.continued_sources import archive_clips
 
 CPU = torch.device("cpu")
 NUM_CLIPS, CROP, IMAGE, FRAMES = 12, 20, 16, 2
@@ -278,6 +280,38 @@ def test_run_with_other_settings_or_another_base_is_refused(
         run(bases["dual"], tmp_path / "run", cache, other)
     with pytest.raises(ConfigError, match=r"other settings .*base_space_id"):
         run(bases["henasy"], tmp_path / "run", cache, recipe(num_steps=1))
+    stored = json.loads((tmp_path / "run" / "run.json").read_text())
+    del stored["train"]["backwards"]
+    (tmp_path / "run" / "run.json").write_text(json.dumps(stored))
+    run(bases["dual"], tmp_path / "run", cache, recipe(num_steps=1))  # what came later has its default
+
+
+def test_objective_is_of_the_decoder_whatever_share_the_global_encoder_has(
+    cache: ClipCache, bases: dict[str, Path]
+) -> None:
+    batch = batches(cache, bases, SwapConfig(num_verb_swaps=1, num_noun_swaps=1)).batch(0, 0, CPU)
+    model = read_checkpoint(bases["henasy"]).model.eval()
+    assert isinstance(model, Henasy)
+    with torch.no_grad():
+        alone, mean = (EgoNcePlusPlusObjective(one).embed(batch) for one in (model, model.with_global_share(0.5)))
+    assert torch.equal(alone.video, mean.video)
+    assert not torch.allclose(model.with_global_share(0.5)(batch.frames).video, alone.video)
+
+
+def test_clips_played_backwards_are_refused_for_swapped_captions(
+    cache: ClipCache, bases: dict[str, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(
+        ConfigError, match=r"backwards is 0\.5; it must be 0: swapped captions are of clips as they were"
+    ):
+        archive_clips(
+            tmp_path,
+            tmp_path / "cache",
+            read_checkpoint(bases["dual"]),
+            config(backwards=0.5),
+            num_workers=1,
+            report=lambda line: None,
+        )
 
 
 def test_loss_that_is_not_finite_stops_the_run(cache: ClipCache, bases: dict[str, Path], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -127,13 +128,20 @@ def test_views_of_evaluation_are_the_middle_crop(cache: ClipCache) -> None:
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"image_px": 32}, "image_px is 32"), ({"num_frames": 3}, "must divide the cache's 8")],
+    [
+        ({"image_px": 32}, "image_px is 32"),
+        ({"num_frames": 3}, "must divide the cache's 8"),
+        ({"num_frames": 1, "backwards": 0.5}, "backwards is 0.5 .* both must be 0 for single frames"),
+        ({"num_frames": 1, "undone_negatives": 0.5}, "undone_negatives 0.5; both must be 0 for single frames"),
+    ],
 )
-def test_batches_refuse_what_the_cache_cannot_give(cache: ClipCache, changes: dict[str, int], message: str) -> None:
+def test_batches_refuse_what_the_cache_cannot_give(cache: ClipCache, changes: dict[str, Any], message: str) -> None:
     tokenizer = train_tokenizer(cache.texts, vocab_size=600, context_length=16)
-    sizes = {"image_px": IMAGE, "num_frames": 4} | changes
+    ways = {name: changes[name] for name in ("backwards", "undone_negatives") if name in changes}
+    sizes = {name: changes.get(name, usual) for name, usual in (("image_px", IMAGE), ("num_frames", 4))}
+    config = TrainConfig(num_steps=1, batch_size=2, **ways)
     with pytest.raises(ConfigError, match=message):
-        CacheBatches(cache, tokenizer, TrainConfig(num_steps=1, batch_size=2), mean=(0,) * 3, std=(1,) * 3, **sizes)
+        CacheBatches(cache, tokenizer, config, mean=(0,) * 3, std=(1,) * 3, **sizes)
 
 
 def test_questions_have_one_right_choice_and_stay_within_the_video(cache: ClipCache) -> None:
@@ -218,7 +226,7 @@ def test_undone_negatives_are_the_anchors_the_other_way_round(cache: ClipCache) 
 
 
 def test_backwards_of_every_clip_changes_nothing_but_the_ways(cache: ClipCache) -> None:
-    plain, turned = (batches(cache, backwards=share, batch_size=12).batch(3, 0, CPU) for share in (0.0, 1.0))
+    plain, turned = (batches(cache, backwards=share, batch_size=12).batch(3, 0, CPU) for share in (1e-9, 1.0))
     assert torch.equal(plain.rows, turned.rows)
     assert torch.equal(plain.frames.sort(dim=1).values, turned.frames.sort(dim=1).values)
     assert torch.equal(plain.noun_rows, turned.noun_rows)

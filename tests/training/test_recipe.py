@@ -107,6 +107,11 @@ def test_recipe_folder_of_another_recipe_is_refused(prepared: Prepared, recipe: 
         require_same_stages(tmp_path, other)
 
 
+def test_recipe_share_of_the_global_embedding_is_refused_before_anything_is_trained() -> None:
+    with pytest.raises(ConfigError, match=r"global_share is 1.5; allowed: 0 or more, below 1"):
+        TinyRecipe(global_share=1.5)
+
+
 def test_tiny_command_renders_nothing_in_the_folder_of_another_recipe(tmp_path: Path) -> None:
     state = tmp_path / "images" / "step-00000001"
     state.mkdir(parents=True)

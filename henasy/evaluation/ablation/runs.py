@@ -112,13 +112,18 @@ class Progress:
 
 
 def default_training(num_steps: int, batch_size: int | None = None) -> TrainConfig:
-    """The recipe's third stage, cut to a budget: the schedule ends with it."""
+    """The recipe's third stage, cut to a budget: the schedule ends with it.
+
+    No clip is played backwards: the paper lacks that.
+    """
     stage = TinyRecipe().henasy
     size = stage.batch_size if batch_size is None else batch_size
     return replace(
         stage,
         num_steps=num_steps,
         batch_size=size,
+        backwards=0.0,
+        undone_negatives=0.0,
         log_every=_LOG_EVERY,
         evaluate_every=0,
         checkpoint_every=_CHECKPOINT_EVERY,

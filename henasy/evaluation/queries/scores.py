@@ -68,8 +68,8 @@ class PairScores(NamedTuple):
 class Way:
     """How the score of a query and a clip is made of cosines.
 
-    It is (1 - p) clip + p phrases. The clip's embedding is (1 - g) entity-aware + g global, normalised; p counts as 0
-    for a query without phrases.
+    It is (1 - p) clip + p phrases. The clip's embedding is (1 - g) the model's + g global, normalised, beyond what
+    the model itself gives to the global one (`HenasyConfig.global_share`); p counts as 0 for a query without phrases.
     """
 
     wording: Wording = Wording.BARE

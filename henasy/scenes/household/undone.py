@@ -1,7 +1,7 @@
 """Narrations of actions played backwards: "#C C opens the jar" becomes "#C C closes the jar".
 
 Actions that undo each other are each other's time reversal here (motions.py), so a clip of one, backwards, is a true
-clip of the other.
+clip of the other. One kind is not shown forwards: what is carried away out of the hand comes back, backwards, into it.
 
 Source: Price and Damen, Retro-Actions (2019): learning "close" from videos of "open" in reverse.
 """

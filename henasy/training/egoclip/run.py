@@ -268,8 +268,12 @@ def _settings(run: EgoClipRun, config: HenasyConfig, clips: EgoClips) -> dict[st
 
 
 def _fixed(settings: dict[str, Any]) -> dict[str, Any]:
-    """What a run cannot change on the way: all but where files lie and how fast it goes."""
-    train = {name: value for name, value in settings["train"].items() if name not in FREE}
+    """What a run cannot change on the way: all but where files lie and how fast it goes.
+
+    Settings that came after a run was begun have their defaults in it.
+    """
+    whole = TrainConfig.from_dict(settings["train"]).to_dict()
+    train = {name: value for name, value in whole.items() if name not in FREE}
     return {name: value for name, value in settings.items() if name not in ("places", "train")} | train
 
 

@@ -85,6 +85,7 @@ class EgoClipBatches:
         Raises:
             ConfigError: a batch needs more clips than there are, or boxes are known for another number of frames.
         """
+        config.require_forwards("only a rendered archive knows what undoes an action")
         if config.batch_size > len(clips):
             raise ConfigError(f"batch_size is {config.batch_size}; there are {len(clips)} clips")
         if clips.boxes is not None and sampling.num_frames != NUM_FRAMES:

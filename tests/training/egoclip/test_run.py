@@ -232,6 +232,10 @@ def test_run_refuses_to_go_on_with_other_settings(exported: Exported, tmp_path: 
     with pytest.raises(ConfigError, match=r"'recipe': .*'segment_s': 30"):
         train(replace(run, recipe=replace(run.recipe, segment_s=30.0)))
     train(replace(run, num_workers=1))  # how fast it goes may change
+    settings = json.loads((run.out / "settings.json").read_text())
+    del settings["train"]["backwards"]
+    (run.out / "settings.json").write_text(json.dumps(settings))
+    train(run)  # a setting that came after the run was begun has its default in it
 
 
 def test_run_starts_from_a_dual_encoder_alone(exported: Exported, tmp_path: Path) -> None:
