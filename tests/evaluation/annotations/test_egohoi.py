@@ -11,7 +11,7 @@ from henasy.evaluation.annotations.egohoi import COLUMNS, FILE_NAME, NUM_CAPTION
 from henasy.evaluation.metrics.word_swaps import right_words, word_swap_scores
 from henasy.evaluation.rendered.layouts import RenderedClip, read_rendered_clips
 from henasy.evaluation.rendered.swaps import noun_swaps, verb_swaps, write_swaps
-from henasy.scenes.archive import ArchiveConfig, _narrations
+from henasy.scenes.archive import ArchiveConfig, _claim, _narrations
 
 
 def test_word_swap_scores_equal_golden(golden_dir: Path) -> None:
@@ -151,6 +151,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> list[RenderedClip]:
     """The narrations of a held-out archive; word swaps need no videos."""
     folder = tmp_path_factory.mktemp("archive")
     config = ArchiveConfig(seed=11, num_videos=12, video_s=60.0, split="test")
+    _claim(config, folder)
     (folder / "narrations.csv").write_text(_narrations(config))
     return read_rendered_clips(folder)
 

@@ -24,6 +24,7 @@ def written(folder: Path, config: ArchiveConfig) -> Path:
     """An archive without its videos, which layouts do not need."""
     folder.mkdir(exist_ok=True)
     _claim(config, folder)
+    _claim(config, folder)
     (folder / "narrations.csv").write_text(_narrations(config))
     return folder
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from henasy.errors import AnnotationError
+from henasy.errors import AnnotationError, ConfigError
 from henasy.evaluation.annotations.egomcq import load_egomcq
 from henasy.evaluation.annotations.epic100 import load_epic_retrieval
 from henasy.evaluation.metrics.relevancy import relevancy_matrix
 from henasy.evaluation.rendered.layouts import egomcq_questions, read_rendered_clips, sentence_clips, write_layouts
-from henasy.scenes.archive import COLUMNS, ArchiveConfig, _narrations
+from henasy.scenes.archive import COLUMNS, ArchiveConfig, _claim, _narrations
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +19,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The narrations of a small archive; these layouts need no videos."""
     folder = tmp_path_factory.mktemp("archive")
     config = ArchiveConfig(seed=5, num_videos=7, video_s=40.0, split="test")
+    _claim(config, folder)
     (folder / "narrations.csv").write_text(_narrations(config))
     return folder
 
@@ -70,6 +71,13 @@ def test_sentences_cover_actions_whose_narration_came_first_with_another(archive
 
 def test_reading_refuses(tmp_path: Path, archive: Path) -> None:
     text = (archive / "narrations.csv").read_text()
+    with pytest.raises(ConfigError, match=r"no archive\.json in"):
+        read_rendered_clips(tmp_path)
+    settings = (archive / "archive.json").read_text()
+    (tmp_path / "archive.json").write_text(settings.replace("household", "worktop"))
+    with pytest.raises(ConfigError, match="repertoire is 'worktop', must be 'household': render the archive again"):
+        read_rendered_clips(tmp_path)
+    (tmp_path / "archive.json").write_text(settings)
     (tmp_path / "narrations.csv").write_text(text.replace("verb_label", "verb_name", 1))
     with pytest.raises(AnnotationError, match=r"lacks the columns \['verb_label'\]"):
         read_rendered_clips(tmp_path)
