@@ -75,6 +75,9 @@ def main(
     """Compare HENASY with baselines that see less."""
     with reported_errors():
         encoders = load_encoders(model, device)
+        for given in (archive, train_archive):
+            if given is not None:
+                read_config(given)  # a folder that is no archive is refused before the other one is rendered
         archive = archive or cached_archive(TEST_ARCHIVE)
         train_archive = train_archive or cached_archive(TRAIN_ARCHIVE)
         clips, all_train = read_rendered_clips(archive), read_rendered_clips(train_archive)

@@ -59,6 +59,19 @@ def test_an_archive_without_alike_clips_is_refused(
     assert "narrations give no question: one needs four clips of other videos with its verb and colour" in result.output
 
 
+@pytest.mark.parametrize("script", ["egomcq_rendered_baselines.py", "moments.py"])
+@pytest.mark.parametrize("option", ["--archive", "--train-archive"])
+def test_a_folder_that_is_no_archive_is_refused_before_another_is_rendered(
+    run_script: Any, random_checkpoint: Path, tmp_path: Path, script: str, option: str
+) -> None:
+    (tmp_path / "videos").mkdir()
+    result = run_script(script, option, tmp_path / "videos", "--model", random_checkpoint)
+    assert result.exit_code == 1
+    assert str(tmp_path / "videos") in result.output
+    assert not list((tmp_path / "cache").rglob("*.mp4*"))
+    assert not (tmp_path / "cache" / "henasy" / "archives").exists()
+
+
 def test_first_stage_is_the_frozen_dual_encoder(random_checkpoint: Path) -> None:
     encoders = load_encoders(str(random_checkpoint), "cpu")
     assert encoders.first_stage.kind == "dual"

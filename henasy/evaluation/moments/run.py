@@ -124,6 +124,9 @@ def run(options: MomentsOptions) -> MomentsResult:
         raise SpaceMismatchError(
             f"{options.index}: holds space {index.space_id}, model {options.model} makes space {encoder.space_id}"
         )
+    for given in (options.archive, options.train_archive):
+        if given is not None:
+            read_actions(given)  # a folder that is no archive is refused before the other one is rendered
     archive = options.archive or cached_archive(MOMENTS_TEST_ARCHIVE)
     train_archive = options.train_archive or long_archive("train")
     cut = ClipPlan(clip_s=plan.window_s, stride_s=plan.stride_s, num_frames=encoder.num_frames)
