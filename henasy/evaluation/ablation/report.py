@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from henasy.errors import AnnotationError
-from henasy.evaluation.ablation.plan import CLAIMS, COMPONENTS, MEASURES, ROW_OF, ROWS, Claim
+from henasy.evaluation.ablation.plan import CLAIMS, COMPONENTS, ENTRY_OF, MEASURES, Claim
 from henasy.evaluation.ablation.results import FinishedRun
 
 HOLDS, OPPOSITE, UNDECIDED = "holds", "opposite", "cannot tell"
@@ -53,17 +53,17 @@ class Judged:
     overall: Contrast
     """Of the mean over the claim's measures."""
     by_measure: Mapping[str, Contrast]
-    """Of every measure, also of those that the claim is not about."""
+    """Of every measure that both have, also of those that the claim is not about."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RowScores:
-    """One row of the table."""
+    """One row of the table, or a reading of one."""
 
     label: str
     num_seeds: int
     mean: Mapping[str, float]
-    """By measure, over seeds."""
+    """By measure that the row has, over seeds."""
     spread: Mapping[str, float]
     """Standard deviation over seeds; NaN for one."""
 
@@ -89,7 +89,7 @@ def ablation_report(
     for name in ("experiment", "videos"):
         if len(values := {getattr(run, name) for run in runs}) > 1:
             raise AnnotationError(f"runs of several {name} cannot be compared: {sorted(values)}")
-    of_row: dict[str, dict[int, FinishedRun]] = {row.key: {} for row in ROWS}
+    of_row: dict[str, dict[int, FinishedRun]] = {key: {} for key in ENTRY_OF}
     for run in runs:
         of_row[run.row][run.seed] = run
     judged, unjudged = [], []
@@ -108,16 +108,18 @@ def _table(of_row: Mapping[str, Mapping[int, FinishedRun]]) -> list[RowScores]:
     rows = []
     for key, by_seed in of_row.items():
         if by_seed:
-            values = {measure: np.array([run.scores[measure] for run in by_seed.values()]) for measure in MEASURES}
+            asked = [measure for measure in MEASURES if all(measure in run.scores for run in by_seed.values())]
+            values = {measure: np.array([run.scores[measure] for run in by_seed.values()]) for measure in asked}
             spread = {name: float(own.std(ddof=1)) if len(own) > 1 else float("nan") for name, own in values.items()}
             means = {name: float(own.mean()) for name, own in values.items()}
-            rows.append(RowScores(label=ROW_OF[key].label, num_seeds=len(by_seed), mean=means, spread=spread))
+            rows.append(RowScores(label=ENTRY_OF[key].label, num_seeds=len(by_seed), mean=means, spread=spread))
     return rows
 
 
 def _judge(claim: Claim, pairs: Sequence[tuple[FinishedRun, FinishedRun]], num_resamples: int, seed: int) -> Judged:
     draws = _draw_seeds(len(pairs), num_resamples, np.random.default_rng((seed, 1)))
-    gains = {measure: _gains(measure, pairs, num_resamples, seed) for measure in MEASURES}
+    shared = [measure for measure in MEASURES if all(measure in run.scores for pair in pairs for run in pair)]
+    gains = {measure: _gains(measure, pairs, num_resamples, seed) for measure in shared}
     by_measure = {measure: _contrast(gain, draws, claim.paper_gain((measure,))) for measure, gain in gains.items()}
     asked = [gains[measure] for measure in claim.measures]
     whole = _Gains(*(np.mean(parts, axis=0) for parts in zip(*asked, strict=True)))

@@ -27,7 +27,7 @@ class FinishedRun:
     """One line."""
 
     row: str
-    """Key of the ablated row."""
+    """Key of the ablated row, or of a reading of one."""
     seed: int
     settings: str
     """Hash of all that decides the run's numbers."""
@@ -93,10 +93,10 @@ def read_results(path: Path) -> list[FinishedRun]:
     return runs
 
 
-def add_result(path: Path, run: FinishedRun) -> None:
-    """The file with one line more, replaced as a whole; the caller is its only writer."""
+def add_results(path: Path, runs: Sequence[FinishedRun]) -> None:
+    """The file with lines more, all of them or none; the caller is its only writer."""
     text = path.read_text(encoding="utf-8") if path.exists() else ""
-    write_text(path, text + json.dumps(asdict(run)) + "\n")
+    write_text(path, text + "".join(json.dumps(asdict(run)) + "\n" for run in runs))
 
 
 def _run(place: str, line: str) -> FinishedRun:

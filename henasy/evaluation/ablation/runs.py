@@ -16,10 +16,10 @@ from henasy.checkpoint.folder import Checkpoint, read_checkpoint, save_checkpoin
 from henasy.checkpoint.space import space_id
 from henasy.checkpoint.training_note import TrainingNote
 from henasy.errors import UnsupportedError
-from henasy.evaluation.ablation.plan import ROWS, AblationRow
-from henasy.evaluation.ablation.results import FinishedRun, add_result, packed, read_results, run_name
-from henasy.evaluation.ablation.scores import ModelScores, TextBook, ask_together, score, texts_of
-from henasy.evaluation.ablation.test_set import HeldOutSet, Sizes, load_test_set
+from henasy.evaluation.ablation.plan import READINGS, ROWS, AblationRow, Reading
+from henasy.evaluation.ablation.results import FinishedRun, add_results, packed, read_results, run_name
+from henasy.evaluation.ablation.scores import Answers, Exam, TextBook, ask_together, score, texts_of
+from henasy.evaluation.ablation.test_set import Sizes, load_test_set
 from henasy.evaluation.rendered.questions import RULES_VERSION
 from henasy.model.build import build_henasy
 from henasy.model.config import HenasyConfig, config_to_dict, tiny
@@ -90,9 +90,10 @@ class Stage(NamedTuple):
         """Hash of what all runs share."""
         return _digest(self.shared)
 
-    def settings(self, row: AblationRow, seed: int) -> str:
-        """Hash of all that decides the numbers of a run."""
+    def settings(self, row: AblationRow, seed: int, reading: Reading | None = None) -> str:
+        """Hash of all that decides the numbers of a run, or of a reading of it."""
         own = {"row": row.key, "config": config_to_dict(row.config(self.complete)), "box_weight": row.box_weight}
+        own |= {} if reading is None else {"reading": reading.key, "global_share": reading.global_share}
         return _digest(self.shared | own | {"weights": vars(row.weights), "seed": seed})
 
 
@@ -112,18 +113,13 @@ class Progress:
 
 
 def default_training(num_steps: int, batch_size: int | None = None) -> TrainConfig:
-    """The recipe's third stage, cut to a budget: the schedule ends with it.
-
-    No clip is played backwards: the paper lacks that.
-    """
+    """The recipe's last stage, cut to a budget: the schedule ends with it."""
     stage = TinyRecipe().henasy
     size = stage.batch_size if batch_size is None else batch_size
     return replace(
         stage,
         num_steps=num_steps,
         batch_size=size,
-        backwards=0.0,
-        undone_negatives=0.0,
         log_every=_LOG_EVERY,
         evaluate_every=0,
         checkpoint_every=_CHECKPOINT_EVERY,
@@ -211,24 +207,24 @@ class Runner:
             if not missing:
                 return 0
             build_clip_cache(experiment.train_archive, experiment.clips, crop_px=CROP_PX, num_moments=NUM_MOMENTS)
-            test = self._test_set()
-            texts = TextBook(self._stage.dual.to(self._device).eval(), self._stage.tokenizer, texts_of(test))
+            exam = self._exam()
             for seed in dict.fromkeys(seed for _, seed in missing):
-                self._run_seed(seed, [row for row, of in missing if of == seed], test, texts)
+                self._run_seed(seed, [row for row, of in missing if of == seed], exam)
         return len(missing)
 
-    def _test_set(self) -> HeldOutSet:
+    def _exam(self) -> Exam:
         stage, experiment = self._stage, self._experiment
         vision = stage.complete.dual.vision
         self._report(f"reading the test set {experiment.test_archive}, once for all runs")
-        return load_test_set(
+        test = load_test_set(
             experiment.test_archive,
             experiment.folder / f"test-{stage.shared['test archive']}",
             Sizes(stage.checkpoint.spec, vision.num_frames, vision.grid_size),
             num_questions=experiment.num_questions,
         )
+        return Exam(test, TextBook(stage.dual.to(self._device).eval(), stage.tokenizer, texts_of(test)))
 
-    def _run_seed(self, seed: int, rows: Sequence[AblationRow], test: HeldOutSet, texts: TextBook) -> None:
+    def _run_seed(self, seed: int, rows: Sequence[AblationRow], exam: Exam) -> None:
         trainers = self._trainers(rows, seed)
         last = 0
         for done in train_together(trainers):
@@ -238,10 +234,16 @@ class Runner:
                 )
             last = done
         models = {row.key: _henasy(trainer) for row, trainer in zip(rows, trainers, strict=True)}
-        self._report(f"seed {seed}: asking {len(rows)} models about {len(test.clips)} clips")
-        answers = ask_together(models, test, self._stage.checkpoint.spec, self._device)
+        self._report(f"seed {seed}: asking {len(rows)} models about {len(exam.test.clips)} clips")
+        answers = ask_together(models, exam.test, self._stage.checkpoint.spec, self._device)
         for row in rows:
-            self._finish(row, seed, models[row.key], score(answers[row.key], test, texts), test.videos_digest)
+            run = self._keep(row, seed, models[row.key], answers[row.key], exam)
+            readings = [reading for reading in READINGS if reading.of == row.key]
+            others = [self._read_as(reading, run, row, answers[row.key], exam) for reading in readings]
+            add_results(self._experiment.results, [run, *others])
+            for state in _run_folder(self._experiment, self._stage, row, seed).glob("step-*"):
+                shutil.rmtree(state)  # only resuming needed it
+            self._report(f"{run.name}: finished")
 
     def _trainers(self, rows: Sequence[AblationRow], seed: int) -> list[Trainer[TrainBatch]]:
         """One per row, all on the same batches and the same sight."""
@@ -286,8 +288,8 @@ class Runner:
             synonym_cosine=None,  # every word of the archive's taxonomy is a kind of its own
         )
 
-    def _finish(self, row: AblationRow, seed: int, model: Henasy, found: ModelScores, videos: str) -> None:
-        """Leaves the model as a checkpoint and its scores as a line; what only resuming needs may go then."""
+    def _keep(self, row: AblationRow, seed: int, model: Henasy, answers: Answers, exam: Exam) -> FinishedRun:
+        """Leaves the model as a checkpoint; its scores."""
         stage, num_steps = self._stage, self._experiment.training.num_steps
         folder = _run_folder(self._experiment, stage, row, seed)
         note = TrainingNote(
@@ -300,7 +302,8 @@ class Runner:
         )
         save_checkpoint(folder / "checkpoint", checkpoint)
         step_s = _step_seconds(folder / "log.jsonl", self._experiment.training.batch_size)
-        run = FinishedRun(
+        found = score(answers, exam)
+        return FinishedRun(
             row=row.key,
             seed=seed,
             settings=stage.settings(row, seed),
@@ -311,14 +314,24 @@ class Runner:
             step_s=None if step_s is None else round(step_s, 3),
             space_id=space_id(checkpoint),
             scores=found.scores,
-            videos=videos,
+            videos=exam.test.videos_digest,
             by_video=found.by_video,
             right=packed(found.is_right),
         )
-        add_result(self._experiment.results, run)
-        for state in folder.glob("step-*"):
-            shutil.rmtree(state)
-        self._report(f"{run.name}: finished")
+
+    def _read_as(
+        self, reading: Reading, run: FinishedRun, row: AblationRow, answers: Answers, exam: Exam
+    ) -> FinishedRun:
+        """The line of a reading of a run."""
+        found = score(answers.read_as(reading), exam, reading.measures)
+        return replace(
+            run,
+            row=reading.key,
+            settings=self._stage.settings(row, run.seed, reading),
+            scores=found.scores,
+            by_video=found.by_video,
+            right=packed(found.is_right),
+        )
 
 
 def _henasy(trainer: Trainer[TrainBatch]) -> Henasy:

@@ -18,11 +18,13 @@ from henasy.evaluation.ablation.plan import (
     HAND_TEXT,
     INTER,
     INTRA,
+    MASK_MEASURES,
     MEASURES,
     NOUN_ORACLE,
     NOUN_TEXT,
     TOP1,
     TOP5,
+    Reading,
 )
 from henasy.evaluation.ablation.test_set import NAMING, HeldOutSet
 from henasy.evaluation.metrics.classification import target_ranks
@@ -34,6 +36,7 @@ from henasy.evaluation.metrics.multiple_choice import right_answers
 from henasy.evaluation.tasks.class_texts import class_texts, class_vectors
 from henasy.evaluation.tasks.egomcq_run import choice_similarity
 from henasy.model.dual import DualEncoder
+from henasy.model.fusion import fused
 from henasy.model.henasy import Henasy
 from henasy.text.stored import AnyTokenizer
 from henasy.video.preprocess import PreprocessSpec
@@ -49,12 +52,19 @@ class Answers(NamedTuple):
 
     clip: NDArray[np.float32]
     """(N, D)"""
+    first_stage: NDArray[np.float32]
+    """(N, D) of the dual encoder that the model stands on"""
     entities: NDArray[np.float32]
     """(N, E, D)"""
     is_valid: NDArray[np.bool_]
     """(N, E)"""
     assignment: NDArray[np.uint8]
     """(N, T, K)"""
+
+    def read_as(self, reading: Reading) -> "Answers":
+        """The same models' answers with another clip embedding."""
+        own, first = torch.from_numpy(self.clip), torch.from_numpy(self.first_stage)
+        return self._replace(clip=_unit(fused(own, first, reading.global_share)))
 
 
 class TextBook:
@@ -72,6 +82,13 @@ class TextBook:
     def of(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(M, D) their embeddings."""
         return self._vectors[[self._row_of[text] for text in texts]]
+
+
+class Exam(NamedTuple):
+    """What every model is asked."""
+
+    test: HeldOutSet
+    texts: TextBook
 
 
 class ModelScores(NamedTuple):
@@ -99,7 +116,13 @@ def ask_together(
         for name, model in models.items():
             out = model.compose(sight)
             found[name].append(
-                Answers(_unit(out.video), _unit(out.entities), out.is_valid.cpu().numpy(), _byte(out.hard))
+                Answers(
+                    _unit(out.decoded),
+                    _unit(out.global_video),
+                    _unit(out.entities),
+                    out.is_valid.cpu().numpy(),
+                    _byte(out.hard),
+                )
             )
     return {name: Answers(*map(np.concatenate, zip(*parts, strict=True))) for name, parts in found.items()}
 
@@ -110,16 +133,18 @@ def texts_of(test: HeldOutSet) -> list[str]:
     return [*test.questions.texts, *test.retrieval.texts, *class_texts(test.actions.texts_of).texts, *things]
 
 
-def score(answers: Answers, test: HeldOutSet, texts: TextBook) -> ModelScores:
-    """Every measure of one model's answers."""
+def score(answers: Answers, exam: Exam, measures: Sequence[str] = MEASURES) -> ModelScores:
+    """`measures` of one model's answers."""
+    test, texts = exam
     videos = test.video_rows()
     is_right, questions = _questions(answers, test, texts, videos)
     parts = questions | _retrieval(answers, test, texts, videos) | _classes(answers, test, texts, videos)
-    parts |= _masks(answers, test, texts, videos)
+    if not set(MASK_MEASURES).isdisjoint(measures):
+        parts |= _masks(answers, test, texts, videos)
     num_videos = len(test.video_ids)
     by_video = {name: _sums(values, rows, num_videos) for name, (values, rows) in parts.items()}
     means = {name: float(values.mean()) for name, (values, _) in parts.items()}
-    scores = {measure: float(np.mean([means[name] for name in COMPONENTS[measure]])) for measure in MEASURES}
+    scores = {measure: float(np.mean([means[name] for name in COMPONENTS[measure]])) for measure in measures}
     return ModelScores(scores, by_video, is_right)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from henasy.evaluation.ablation.plan import MEASURES, PAPER_MEASURES, ROWS
+from henasy.evaluation.ablation.plan import ENTRY_OF, MEASURES, PAPER_MEASURES
 from henasy.evaluation.ablation.report import AblationReport, Contrast
 from henasy.evaluation.ablation.results import FinishedRun
 from henasy.evaluation.tasks.report import RENDERED_HEADING
@@ -14,6 +14,8 @@ RULES = (
     "A claim holds if the interval of the mean over its measures lies above zero and every seed says so; opposite, if "
     "both say the reverse; otherwise, and from one seed, it cannot be told here. No correction for many claims.",
 )
+
+_NONE = "–"
 
 
 class _Table(NamedTuple):
@@ -46,7 +48,7 @@ def _points(contrast: Contrast) -> str:
 def _row_table(report: AblationReport) -> _Table:
     rows = []
     for row in report.rows:
-        cells = [_with_spread(row.mean[measure], row.spread[measure]) for measure in MEASURES]
+        cells = [_with_spread(row.mean[name], row.spread[name]) if name in row.mean else _NONE for name in MEASURES]
         rows.append((row.label, str(row.num_seeds), *cells))
     return _Table("Rows, percent: mean and standard deviation over seeds", ("row", "seeds", *MEASURES), rows)
 
@@ -56,7 +58,11 @@ def _with_spread(mean: float, spread: float) -> str:
 
 
 def _paper_table() -> _Table:
-    rows = [(row.label, *(f"{row.paper[measure]:.1f}" for measure in PAPER_MEASURES)) for row in ROWS]
+    rows = [
+        (entry.label, *(f"{entry.paper[measure]:.1f}" for measure in PAPER_MEASURES))
+        for entry in ENTRY_OF.values()
+        if entry.paper
+    ]
     return _Table("The paper's rows, on its own data", ("row", *PAPER_MEASURES), rows)
 
 
@@ -71,10 +77,11 @@ def _claim_table(report: AblationReport) -> _Table:
 
 
 def _measure_table(report: AblationReport) -> _Table:
-    rows = [
-        (one.claim.key, *(f"{_points(one.by_measure[name])} {one.by_measure[name].verdict}" for name in MEASURES))
-        for one in report.judged
-    ]
+    rows = []
+    for one in report.judged:
+        found = [one.by_measure.get(name) for name in MEASURES]
+        cells = [_NONE if gain is None else f"{_points(gain)} {gain.verdict}" for gain in found]
+        rows.append((one.claim.key, *cells))
     return _Table("Claims by measure", ("claim", *MEASURES), rows)
 
 

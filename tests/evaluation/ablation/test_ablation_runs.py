@@ -7,13 +7,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from henasy.checkpoint.encoder import load_encoder
 from henasy.checkpoint.folder import Checkpoint, read_checkpoint, save_checkpoint
 from henasy.checkpoint.training_note import TrainingNote
 from henasy.errors import ConfigError, InputError, UnsupportedError
 from henasy.evaluation.ablation import test_set as ablation_test_set
-from henasy.evaluation.ablation.plan import INTRA, MAP, NDCG, NOUN_ORACLE, NOUN_TEXT, TOP1, TOP5
+from henasy.evaluation.ablation.plan import (
+    INTRA,
+    MAP,
+    MASK_MEASURES,
+    NDCG,
+    NOUN_ORACLE,
+    NOUN_TEXT,
+    PAPER_MEASURES,
+    READINGS,
+    TOP1,
+    TOP5,
+)
 from henasy.evaluation.ablation.results import FinishedRun, read_results, unpacked
 from henasy.evaluation.ablation.runs import (
     Experiment,
@@ -24,7 +36,7 @@ from henasy.evaluation.ablation.runs import (
     progress_of,
     seconds_left,
 )
-from henasy.evaluation.ablation.scores import Answers, TextBook, score, texts_of
+from henasy.evaluation.ablation.scores import Answers, Exam, TextBook, score, texts_of
 from henasy.evaluation.ablation.test_set import HeldOutSet, Sizes, load_test_set
 from henasy.evaluation.annotations.egomcq import EgoMcq, McqQuestion
 from henasy.evaluation.metrics.mir import mir_scores
@@ -34,6 +46,7 @@ from henasy.evaluation.rendered.questions import QuestionSet
 from henasy.model.build import build_dual
 from henasy.model.config import DualConfig, TextConfig, VisionConfig
 from henasy.model.dual import DualEncoder
+from henasy.model.henasy import Henasy
 from henasy.scenes.archive import ArchiveConfig, write_archive
 from henasy.scenes.files import sole_writer
 from henasy.text.tokenizer import train_tokenizer
@@ -160,6 +173,30 @@ def test_interrupted_and_gone_on_with_as_if_nothing_had_been(experiment: MakeExp
     assert len(unpacked(found["ego/seed-1"].right, NUM_QUESTIONS)) == NUM_QUESTIONS
 
 
+def test_readings_of_the_complete_row_are_asked_beside_it(experiment: MakeExperiment, first_stage: Path) -> None:
+    one = replace(experiment("one"), rows=("complete",), seeds=(1,))
+    added, stage = _run(one)
+    assert added == 1
+    runs = {run.row: run for run in read_results(one.results)}
+    complete, first, mean = runs["complete"], runs["first-stage"], runs["complete-mean"]
+    assert list(runs) == ["complete", *(reading.key for reading in READINGS)]
+    assert set(first.scores) == set(PAPER_MEASURES)
+    assert {name: mean.scores[name] for name in MASK_MEASURES} == {
+        name: complete.scores[name] for name in MASK_MEASURES
+    }
+    assert len({run.settings for run in runs.values()}) == 3
+    test, texts = _loaded(one.test_archive, first_stage, one.folder / f"test-{stage.shared['test archive']}")
+    with torch.inference_mode():
+        alone = torch.cat([stage.dual.encode_video(frames) for frames in test.batches(stage.checkpoint.spec, 16)])
+        model = read_checkpoint(one.folder / stage.experiment / "complete" / "seed-1" / "checkpoint").model
+        assert isinstance(model, Henasy)
+        model = model.with_global_share(0.5)
+        both = torch.cat([model(frames).video for frames in test.batches(stage.checkpoint.spec, 16)])
+    for run, vectors in ((first, alone), (mean, both)):
+        similarity = F.normalize(vectors, dim=-1).numpy() @ texts.of(test.retrieval.texts).T
+        assert run.scores[MAP] == pytest.approx(mir_scores(similarity.astype(np.float64), test.relevancy).map_avg)
+
+
 def test_other_settings_are_other_runs(experiment: MakeExperiment) -> None:
     one = experiment("one")
     stage, longer = open_stage(one), open_stage(replace(one, training=replace(_training(), num_steps=4)))
@@ -200,11 +237,12 @@ def test_scores_against_each_measure_by_itself(archive: Path, first_stage: Path,
     unit /= np.linalg.norm(unit, axis=-1, keepdims=True)
     answers = Answers(
         clip=unit[:, 0].astype(np.float32),
+        first_stage=unit[:, 1].astype(np.float32),
         entities=unit[:, 1:].astype(np.float32),
         is_valid=np.ones((count, 4), bool),
         assignment=rng.integers(4, size=(count, 4, 36)).astype(np.uint8),
     )
-    found = score(answers, test, texts)
+    found = score(answers, Exam(test, texts))
     rows = {clip.span: row for row, clip in enumerate(test.clips)}
     right = []
     for question in test.questions.questions:
