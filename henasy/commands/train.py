@@ -49,6 +49,13 @@ def main() -> None:
 @click.option("--workers", default=2, show_default=True, help="Processes that render and decode.")
 @click.option("--threads", default=0, show_default=True, help="CPU threads of the training itself; 0 takes all.")
 @click.option("--tensorboard", "has_tensorboard", is_flag=True, help="Log for TensorBoard too.")
+@click.option(
+    "--plain-clips",
+    "has_plain_clips",
+    is_flag=True,
+    help="Make the first stage of the ablations instead: its clips are taught by narrations alone, as LaViLa was. "
+    "Things and images are shared with the other; writes RUN/checkpoint-plain and trains no entities.",
+)
 @evaluation_options
 def tiny(
     run: Path,
@@ -57,6 +64,7 @@ def tiny(
     workers: int,
     threads: int,
     has_tensorboard: bool,
+    has_plain_clips: bool,
     evaluate: tuple[str, ...],
     evaluate_every: int | None,
     best: str,
@@ -73,7 +81,7 @@ def tiny(
     try:
         place = own_device(device)
         team = Team(join_peers(place), folder_scores(evaluate, place))
-        recipe = with_extras(TinyRecipe(), has_tensorboard=has_tensorboard, **extras)
+        recipe = with_extras(TinyRecipe(has_plain_clips=has_plain_clips), has_tensorboard=has_tensorboard, **extras)
         _train_tiny(run, archives or run / "archives", place, workers=workers, recipe=recipe, team=team)
     except HenasyError as error:
         raise click.ClickException(str(error)) from error
@@ -113,7 +121,11 @@ def _train_tiny(
     data = peers.main_first(render_and_prepare)
     say(f"{len(data.cache)} clips to train on, {len(data.validation)} to validate on")
     dual = train_dual(data, run, recipe, device=device, report=say, team=team)
-    peers.on_main(lambda: save_checkpoint(run / "checkpoint-dual", tiny_checkpoint(dual, data, recipe)))
+    left = run / ("checkpoint-plain" if recipe.has_plain_clips else "checkpoint-dual")
+    peers.on_main(lambda: save_checkpoint(left, tiny_checkpoint(dual, data, recipe)))
+    if recipe.has_plain_clips:
+        say(f"wrote {left}")
+        return
     model = train_henasy(data, dual, run, recipe, device=device, report=say, team=team)
     trained = tiny_checkpoint(model, data, recipe)
     peers.on_main(lambda: save_checkpoint(run / "checkpoint-henasy", trained, dtype=torch.float16))

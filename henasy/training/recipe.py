@@ -43,6 +43,8 @@ CROP_PX = 100
 THING_PX = 48
 NUM_MOMENTS = 8
 ENCODER_STAGES = ("images", "clips", "henasy")
+PLAIN_CLIPS = "clips-plain"
+"""Folder of a clip stage that narrations alone teach; it shares things and images with the other one."""
 
 
 def _stage(**settings: Any) -> TrainConfig:
@@ -112,6 +114,8 @@ class TinyRecipe:
     """Weight of the bare nouns and of the bare verbs beside EgoNCE, for images and clips."""
     region_weight: float = 1.0
     """Weight of the nouns of boxes beside EgoNCE in the same stages."""
+    has_plain_clips: bool = False
+    """Whether clips are taught by narrations alone, as LaViLa was; both weights then count for images alone."""
     loss_weights: LossWeights = field(default_factory=lambda: LossWeights(entity_choice=0.5))
     """Of the last stage."""
     box_weight: float = 2.0
@@ -139,13 +143,15 @@ def with_extras(recipe: TinyRecipe, *, has_tensorboard: bool, **changes: Any) ->
 def require_same_stages(run: Path, recipe: TinyRecipe) -> None:
     """Refuses the folder of a run whose stages had other settings, before anything is rendered or trained in it.
 
-    What the stages share (`TinyRecipe.temperature` and so on) is not looked at: no command changes it.
+    What the stages share (`TinyRecipe.temperature` and so on) is not looked at: no command changes it, but for
+    `has_plain_clips`, whose stage has a folder of its own.
 
     Raises:
         ConfigError: a stage there was begun with other settings.
     """
     for stage in ("things", *ENCODER_STAGES):
         require_same_settings(run / stage, getattr(recipe, stage))
+    require_same_settings(run / PLAIN_CLIPS, recipe.clips)
 
 
 class Team(NamedTuple):
@@ -205,18 +211,19 @@ def train_dual(
     # In one process: the stem's norms are of a batch, which several would each see a part of.
     team.peers.on_main(lambda: _train_stem(stem, data, run / "things", recipe, device=device, report=report))
     for name, stage, num_frames in (("images", recipe.images, 1), ("clips", recipe.clips, config.vision.num_frames)):
+        is_plain = recipe.has_plain_clips and name == "clips"
         objective = DualObjective(
             model,
             nouns=_words(data, data.cache.nouns, device),
             verbs=_words(data, data.cache.verbs, device),
             temperature=recipe.temperature,
-            word_weight=recipe.word_weight,
-            region_weight=recipe.region_weight,
+            word_weight=0.0 if is_plain else recipe.word_weight,
+            region_weight=0.0 if is_plain else recipe.region_weight,
             keep_patches=stage.keep_patches,
             peers=team.peers,
         )
         stem.requires_grad_(name == "images")  # it is most of the cost of a clip whose patches are left out by half
-        place = _Place(run / name, num_frames, device, report, team)
+        place = _Place(run / (PLAIN_CLIPS if is_plain else name), num_frames, device, report, team)
         _run_stage(model, objective, data, stage, recipe, place)
     return model
 
@@ -289,7 +296,7 @@ def _details(recipe: TinyRecipe, *, has_entities: bool) -> dict[str, dict[str, A
     settings = asdict(recipe)
     own = {
         "henasy": {"loss_weights", "box_weight", "global_share"},
-        "images and clips": {"word_weight", "region_weight"},
+        "images and clips": {"word_weight", "region_weight", "has_plain_clips"},
     }
     stages = ("things", *ENCODER_STAGES) if has_entities else ("things", *ENCODER_STAGES[:-1])
     shared = set(settings) - {"things", *ENCODER_STAGES} - own["henasy"] - own["images and clips"]

@@ -18,6 +18,7 @@ from henasy.training.clip_cache import build_clip_cache
 from henasy.training.config import TrainConfig
 from henasy.training.log import read_log
 from henasy.training.recipe import (
+    PLAIN_CLIPS,
     Prepared,
     TinyRecipe,
     prepare,
@@ -96,6 +97,29 @@ def test_recipe_run_again_does_nothing_and_a_cut_run_goes_on(
     again = train_dual(prepared, tmp_path, recipe, device=CPU, report=said.append)
     assert sum(line.startswith("step") for line in said) == steps == 9
     assert torch.equal(first.image_projection, again.image_projection)
+
+
+def test_plain_clips_learn_from_narrations_alone_beside_the_others(
+    prepared: Prepared, recipe: TinyRecipe, tmp_path: Path
+) -> None:
+    other = train_dual(prepared, tmp_path, recipe, device=CPU, report=lambda line: None)
+    plain = replace(recipe, has_plain_clips=True)
+    said: list[str] = []
+    model = train_dual(prepared, tmp_path, plain, device=CPU, report=said.append)
+    assert sum(line.startswith("step") for line in said) == 3  # things and images are there already
+    steps = {
+        name: [line for line in read_log(tmp_path / name / "log.jsonl") if "loss" in line]
+        for name in ("clips", PLAIN_CLIPS)
+    }
+    assert all(line["loss"] > line["ego"] + 1 for line in steps["clips"])
+    assert all(line["loss"] == line["ego"] and "regions" not in line for line in steps[PLAIN_CLIPS])
+    assert len(steps["clips"]) == len(steps[PLAIN_CLIPS]) == 3
+    assert not torch.equal(model.image_projection, other.image_projection)
+    assert tiny_checkpoint(model, prepared, plain).training.details["images and clips"]["has_plain_clips"]
+    require_same_stages(tmp_path, plain)
+    (tmp_path / "clips").rename(tmp_path / "away")
+    with pytest.raises(ConfigError, match=r"clips-plain holds a run with other settings"):
+        require_same_stages(tmp_path, replace(plain, clips=replace(plain.clips, backwards=0.25)))
 
 
 def test_recipe_folder_of_another_recipe_is_refused(prepared: Prepared, recipe: TinyRecipe, tmp_path: Path) -> None:
