@@ -155,7 +155,8 @@ class CacheBatches:
         wordings = [self.told.texts, [bare(text) for text in self.told.texts], self.told.verb_phrases]
         self.wordings = np.stack([tokenizer.encode_batch(texts) for texts in wordings])
         self.has_colour = [not COLOURS.keys().isdisjoint(text.split()) for text in self.told.texts]
-        _, self.phrase_ids = np.unique(np.array(self.told.verb_phrases), return_inverse=True)
+        # however they are worded, phrases of one verb and noun are no negatives of each other
+        self.phrase_ids = self.told.verb_rows * len(cache.nouns) + self.told.noun_rows
 
     def batch(self, step: int, part: int, device: torch.device) -> TrainBatch:
         """Micro-batch `part` of optimiser step `step`."""

@@ -146,8 +146,9 @@ class Grounding(NamedTuple):
 class HenasyObjective:
     """Stage two: Eq. 10 on frozen encoders, with nouns and boxes matched to entities at once.
 
-    `box_weight` of 0 leaves the noun matching to the cosine alone, as the paper writes it. `verbs` are asked for by
-    `weights.words` alone.
+    `box_weight` of 0 leaves the noun matching to the cosine alone, as the paper writes it. Without `has_box_nouns` a
+    clip's nouns are those of its narration, whatever its boxes are called. `verbs` are asked for by `weights.words`
+    alone.
     """
 
     def __init__(
@@ -159,13 +160,14 @@ class HenasyObjective:
         weights: LossWeights,
         box_weight: float,
         synonym_cosine: float | None,
+        has_box_nouns: bool = True,
         verbs: Words | None = None,
         peers: Peers = ALONE,
     ) -> None:
         if weights.words and verbs is None:
             raise ConfigError(f"weights.words is {weights.words} and verbs is None; bare words need both dictionaries")
         self.model, self.temperature, self.weights, self.peers = model, temperature, weights, peers
-        self.box_weight, self.synonym_cosine = box_weight, synonym_cosine
+        self.box_weight, self.synonym_cosine, self.has_box_nouns = box_weight, synonym_cosine, has_box_nouns
         with torch.no_grad():
             self.dictionary = F.normalize(model.encode_text(nouns.tokens).float(), dim=-1)
             self._words = [(nouns, self.dictionary)]
@@ -252,7 +254,8 @@ class HenasyObjective:
         grid = (self.model.config.dual.vision.grid_size,) * 2
         saliency = out.saliency.reshape(*out.saliency.shape[:-1], *grid)
         has_box = has_area(batch.boxes)
-        noun_rows = clip_nouns(batch.noun_rows, torch.where(has_box, batch.box_nouns, ABSENT))
+        named = torch.where(has_box & self.has_box_nouns, batch.box_nouns, ABSENT)
+        noun_rows = clip_nouns(batch.noun_rows, named)
         overlap = soft_overlap(saliency, batch.boxes, grid)
         cosine = noun_cosines(out.entities, self.dictionary, noun_rows)
         match = match_jointly(

@@ -11,6 +11,7 @@ from henasy.losses.total import LossWeights
 from henasy.model.build import build_dual, build_henasy
 from henasy.model.config import DecoderConfig, DualConfig, HenasyConfig, LocalConfig, TextConfig, VisionConfig
 from henasy.model.henasy import Henasy
+from henasy.training.data import TrainBatch
 from henasy.training.objectives import DualObjective, HenasyObjective, Words
 
 NUM_WORDS = 6
@@ -65,6 +66,29 @@ def test_bare_words_add_their_two_weighted_contrasts() -> None:
         added -= sum(own) / len(own)
     torch.testing.assert_close(with_words["loss"] - without["loss"], torch.tensor(0.25 * added), rtol=1e-4, atol=1e-5)
     assert {"noun_top1", "verb_top1"} == set(with_words) - set(without)
+
+
+def test_nouns_of_boxes_take_part_only_where_boxes_are_known() -> None:
+    model = _model()
+    batch = RandomBatches(model.config.dual, 4).batch(0, 0, CPU)
+    assert (batch.box_nouns != batch.noun_rows[:, :1, None]).any()
+
+    def losses(has_box_nouns: bool, batch: TrainBatch) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        return HenasyObjective(
+            model,
+            nouns=_words(1, [True] * 5 + [False]),
+            temperature=0.07,
+            weights=LossWeights(),
+            box_weight=0.0,
+            synonym_cosine=None,
+            has_box_nouns=has_box_nouns,
+        )(batch)
+
+    unnamed = batch._replace(box_nouns=torch.full_like(batch.box_nouns, -1))
+    assert losses(False, batch)["noun_entity"] == losses(False, unnamed)["noun_entity"]
+    assert losses(False, batch)["noun_entity"] == losses(True, unnamed)["noun_entity"]
+    assert losses(True, batch)["noun_entity"] != losses(False, batch)["noun_entity"]
 
 
 def test_bare_words_need_verbs() -> None:

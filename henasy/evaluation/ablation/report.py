@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm as normal
+from scipy.stats import t as student
 
 from henasy.errors import AnnotationError
 from henasy.evaluation.ablation.plan import CLAIMS, COMPONENTS, ENTRY_OF, MEASURES, Claim
@@ -167,12 +169,22 @@ def _draw_seeds(num_seeds: int, num_resamples: int, rng: np.random.Generator) ->
 
 
 def _contrast(gains: _Gains, draws: NDArray[np.int64], paper: float | None) -> Contrast:
-    """Videos and seeds drawn anew; seeds are spread by sqrt(S / (S - 1)), since so few of them vary too little."""
+    """Videos and seeds drawn anew, the seeds' share of the spread widened as `seed_widening` says."""
     centre = gains.resampled.mean(axis=1, keepdims=True)
     num_seeds = gains.resampled.shape[1]
-    spread = (num_seeds / (num_seeds - 1)) ** 0.5 if num_seeds > 1 else 0.0
+    spread = seed_widening(num_seeds) if num_seeds > 1 else 0.0
     drawn = np.take_along_axis(gains.resampled - centre, draws, axis=1).mean(axis=1)
     values = centre[:, 0] + spread * drawn
     low, high = np.quantile(values, ((1 - _LEVEL) / 2, (1 + _LEVEL) / 2))
     by_seed = tuple(float(gain) for gain in gains.observed)
     return Contrast(float(gains.observed.mean()), float(low), float(high), by_seed, paper)
+
+
+def seed_widening(num_seeds: int) -> float:
+    """By how much means of seeds drawn with replacement must be spread for 95 % of intervals to hold the truth.
+
+    So few values drawn anew vary too little, by sqrt(S / (S - 1)); and their spread is itself hardly known, so that
+    Student's quantile with S - 1 degrees of freedom takes the place of the normal one.
+    """
+    upper = (1 + _LEVEL) / 2
+    return float((num_seeds / (num_seeds - 1)) ** 0.5 * student.ppf(upper, num_seeds - 1) / normal.ppf(upper))

@@ -42,6 +42,8 @@ NUM_STEPS = 600
 SEEDS = (1, 2, 3)
 _CHECKPOINT_EVERY = 50
 _LOG_EVERY = 10
+TRAINING_VERSION = 1
+"""Raised when the same settings train other weights, so that runs of before and after are not compared."""
 _UNSEEN = (*FREE, "log_every", "evaluate_every", "checkpoint_every", "seed")
 """Settings of a training that change nothing, and the seed, which each run has for itself."""
 
@@ -93,6 +95,7 @@ class Stage(NamedTuple):
     def settings(self, row: AblationRow, seed: int, reading: Reading | None = None) -> str:
         """Hash of all that decides the numbers of a run, or of a reading of it."""
         own = {"row": row.key, "config": config_to_dict(row.config(self.complete)), "box_weight": row.box_weight}
+        own |= {"has_box_nouns": row.has_boxes}
         own |= {} if reading is None else {"reading": reading.key, "global_share": reading.global_share}
         return _digest(self.shared | own | {"weights": vars(row.weights), "seed": seed})
 
@@ -143,6 +146,7 @@ def open_stage(experiment: Experiment) -> Stage:
         "test archive": archive_digest(experiment.test_archive),
         "questions": experiment.num_questions,
         "question rules": RULES_VERSION,
+        "training rules": TRAINING_VERSION,
         "temperature": TinyRecipe().temperature,
         "training": training,
     }
@@ -286,6 +290,7 @@ class Runner:
             weights=row.weights,
             box_weight=row.box_weight,
             synonym_cosine=None,  # every word of the archive's taxonomy is a kind of its own
+            has_box_nouns=row.has_boxes,
         )
 
     def _keep(self, row: AblationRow, seed: int, model: Henasy, answers: Answers, exam: Exam) -> FinishedRun:

@@ -20,7 +20,7 @@ from henasy.evaluation.ablation.plan import (
     ROW_OF,
     ROWS,
 )
-from henasy.evaluation.ablation.report import HOLDS, OPPOSITE, UNDECIDED, ablation_report
+from henasy.evaluation.ablation.report import HOLDS, OPPOSITE, UNDECIDED, ablation_report, seed_widening
 from henasy.evaluation.ablation.results import FinishedRun, add_results, packed, read_results, unpacked
 from henasy.evaluation.ablation.tables import markdown
 from henasy.model.assemblies import table_4
@@ -68,7 +68,8 @@ def _pair(gains: list[float], spread: float = 0.0) -> list[FinishedRun]:
         ([-0.05, -0.06, -0.04], OPPOSITE),
         ([0.05, -0.06, 0.04], UNDECIDED),
         ([0.05, 0.002, 0.0], UNDECIDED),
-        ([0.02, 0.03], HOLDS),
+        ([0.02, 0.03], UNDECIDED),
+        ([0.025, 0.026], HOLDS),
         ([0.02], UNDECIDED),
     ],
 )
@@ -86,16 +87,29 @@ def test_verdicts(gains: list[float], verdict: str) -> None:
 
 def test_interval_against_draws_one_by_one() -> None:
     runs = _pair([0.05, 0.02, 0.08], spread=0.1)
-    found = ablation_report(runs, num_resamples=4_000).judged[0].by_measure[INTER]
+    found = ablation_report(runs, num_resamples=10_000).judged[0].by_measure[INTER]
     rng, values = np.random.default_rng(1), []
     gain = np.stack([runs[at + 1].sums(INTER)[:, 0] - runs[at].sums(INTER)[:, 0] for at in (0, 2, 4)])
     counts = runs[0].sums(INTER)[:, 1]
-    for _ in range(4_000):
+    for _ in range(10_000):
         videos = rng.integers(NUM_VIDEOS, size=NUM_VIDEOS)
         of_seed = gain[:, videos].sum(axis=1) / counts[videos].sum()
         drawn = of_seed[rng.integers(3, size=3)]
-        values.append(of_seed.mean() + 1.5**0.5 * (drawn - of_seed.mean()).mean())
-    assert [found.low, found.high] == pytest.approx(np.quantile(values, [0.025, 0.975]), abs=3e-3)
+        values.append(of_seed.mean() + 1.5**0.5 * 4.302653 / 1.959964 * (drawn - of_seed.mean()).mean())
+    assert [found.low, found.high] == pytest.approx(np.quantile(values, [0.025, 0.975]), abs=5e-3)
+
+
+@pytest.mark.parametrize("num_seeds", [2, 3, 5])
+def test_intervals_of_few_seeds_hold_the_truth(num_seeds: int) -> None:
+    """Seeds that differ by chance alone, as many times as it takes: 95 % of the intervals hold no difference at all."""
+    rng, misses, num_trials = np.random.default_rng(0), 0, 2_000
+    for _ in range(num_trials):
+        gains = rng.normal(size=num_seeds)
+        drawn = gains[rng.integers(num_seeds, size=(400, num_seeds))].mean(axis=1)
+        values = gains.mean() + seed_widening(num_seeds) * (drawn - gains.mean())
+        low, high = np.quantile(values, [0.025, 0.975])
+        misses += not low <= 0 <= high
+    assert 0.03 < misses / num_trials < 0.08
 
 
 def test_a_single_seed_leaves_the_videos_alone_to_chance() -> None:
