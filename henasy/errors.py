@@ -58,3 +58,8 @@ class AnnotationError(HenasyError, ValueError):
 
 class TrainingError(HenasyError):
     """Training cannot go on, e.g. because a loss is not finite."""
+
+
+def missing_extra(message: str, extra: str) -> ConfigError:
+    """The error for a library that an optional extra brings and that cannot be imported."""
+    return ConfigError(f"{message}; in a checkout of henasy: pip install -e '.[{extra}]' -c constraints.txt")

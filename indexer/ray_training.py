@@ -19,7 +19,7 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from henasy.errors import ConfigError, HenasyError
+from henasy.errors import ConfigError, HenasyError, missing_extra
 from henasy.orphans import end_with_parent
 from indexer.ray_start import given_address, ray, start_ray
 
@@ -34,7 +34,6 @@ _POLL_S = 0.5
 _TOGETHER_S = 15.0
 """Within which processes end when all of them fail for one reason; one that waits for a failed one is ended."""
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
-_INSTALL_HINT = "--workers needs Ray Train: pip install 'henasy[train]'"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +116,7 @@ def _ray_train() -> tuple[Any, Any]:
         import ray.train
         import ray.train.torch
     except ImportError as error:
-        raise ConfigError(f"{_INSTALL_HINT} ({error})") from error
+        raise missing_extra(f"--workers needs Ray Train ({error})", "train") from error
     return ray.train, ray.train.torch
 
 

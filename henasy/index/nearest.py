@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from henasy.errors import ConfigError
+from henasy.errors import ConfigError, missing_extra
 from henasy.index.durable import sha256_of, sync_file, temporary_path, write_file
 from henasy.index.half import to_single
 
@@ -124,7 +124,7 @@ def load_faiss() -> Any:
     try:
         import faiss
     except ImportError as error:
-        raise ConfigError(f"FAISS cannot be imported ({error}); install `henasy[cpu]` or `henasy[gpu]`") from error
+        raise missing_extra(f"FAISS cannot be imported ({error}); the extra `gpu` brings it for GPUs", "cpu") from error
     # The hints that FAISS ships describe its C++ signatures, not the Python ones that wrap them.
     return faiss
 

@@ -15,7 +15,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from henasy.errors import CheckpointError, ConfigError
+from henasy.errors import CheckpointError, ConfigError, missing_extra
 from henasy.model.dual import DualEncoder
 from henasy.model.henasy import Henasy
 
@@ -155,7 +155,7 @@ def _attach(model: DualEncoder | Henasy, config: AdapterConfig, seed: int) -> An
     try:
         from peft import LoraConfig, LoraModel
     except ImportError as error:
-        raise ConfigError(f"adapters need the peft library: pip install 'henasy[lora]' ({error})") from error
+        raise missing_extra(f"adapters need the peft library ({error})", "lora") from error
     weights = adapted_weights(model, config)
     settings = LoraConfig(
         r=config.rank,

@@ -8,7 +8,7 @@ Source: showlab/EgoVLP model/model.py; facebookresearch/LaViLa scripts/convert_e
 import torch
 from torch import Tensor, nn
 
-from henasy.errors import ConfigError
+from henasy.errors import missing_extra
 from henasy.model.config import DistilbertConfig, DualConfig
 from henasy.model.dual import DualEncoder
 from henasy.model.init import init_embeddings_, init_linears_
@@ -26,9 +26,7 @@ def build_distilbert(config: DistilbertConfig) -> nn.Module:
     try:
         from transformers import DistilBertConfig, DistilBertModel
     except ImportError as error:
-        raise ConfigError(
-            f"EgoVLP's text tower needs the transformers library: pip install 'henasy[egovlp]' ({error})"
-        ) from error
+        raise missing_extra(f"EgoVLP's text tower needs the transformers library ({error})", "egovlp") from error
     tower: nn.Module = DistilBertModel(
         DistilBertConfig(
             vocab_size=config.vocab_size,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from henasy.errors import ConfigError
+from henasy.errors import ConfigError, missing_extra
 
 
 class Prompt(NamedTuple):
@@ -34,9 +34,7 @@ class ChatModel:
         try:
             from transformers import AutoModelForCausalLM, AutoTokenizer
         except ImportError as error:
-            raise ConfigError(
-                f"a chat model needs the transformers library: pip install 'henasy[chat]' ({error})"
-            ) from error
+            raise missing_extra(f"a chat model needs the transformers library ({error})", "chat") from error
         self.name, self.batch_size, self.max_new_tokens = name, batch_size, max_new_tokens
         try:
             # shorter prompts are filled up on the left, so that every answer begins at the same place

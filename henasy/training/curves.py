@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from henasy.errors import ConfigError
+from henasy.errors import missing_extra
 
 
 class Curves:
@@ -20,8 +20,8 @@ class Curves:
             # Loads for seconds, and not every run wants it.
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            message = "has_tensorboard is True, which needs the tensorboard package: pip install 'henasy[train]'"
-            raise ConfigError(message) from error
+            message = f"has_tensorboard is True, which needs the tensorboard package ({error})"
+            raise missing_extra(message, "train") from error
         self._writer: Any = SummaryWriter(str(folder), purge_step=resume_step or None)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from henasy.errors import ConfigError, VideoError
+from henasy.errors import VideoError, missing_extra
 from henasy.video.container import open_video
 from henasy.video.decode import TIME_TOLERANCE_S, FrameRun
 from henasy.video.geometry import decoded_size
@@ -29,7 +29,7 @@ except ImportError:
 def frames_at(path: Path, times_s: NDArray[np.float64], on_progress: Callable[[], None]) -> Iterator[FrameRun]:
     """The frame displayed at each requested time; see `henasy.video.decode.FramesAt`."""
     if decord is None:
-        raise ConfigError("decoder 'decord' needs the package decord: pip install 'henasy[decord]'")
+        raise missing_extra("decoder 'decord' needs the package decord", "decord")
     info = probe(path)
     with open_video(path) as source:
         first_s, frame_s = source.time_s(source.stream.start_time or 0), source.frame_s

@@ -269,7 +269,7 @@ def test_without_transformers_the_error_names_the_extra(
 ) -> None:
     file = own_file(model, tmp_path / "a.pth")
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(ConfigError, match=r"pip install 'henasy\[egovlp\]'"):
+    with pytest.raises(ConfigError, match=r"pip install -e '\.\[egovlp\]'"):
         import_egovlp(file, **HEAD_OPTIONS)
 
 

@@ -62,7 +62,7 @@ def model_of(kind: str, seed: int = 0) -> DualEncoder | Henasy:
 
 def embed(model: DualEncoder | Henasy) -> tuple[Tensor, Tensor]:
     draw = torch.Generator().manual_seed(5)
-    frames = torch.randn(3, 2, 3, 16, 16, generator=draw)
+    frames = torch.randn(3, 2, 3, 16, 16, generator=draw).to(next(model.parameters()).dtype)
     tokens = torch.randint(1, 500, (4, 9), generator=draw)
     tokens[:, -1] = 539
     video = model.encode_video(frames) if isinstance(model, DualEncoder) else model(frames).video
@@ -95,7 +95,7 @@ def test_fresh_adapters_change_nothing_and_are_all_that_is_trained(kind: str) ->
 
 @KINDS
 def test_merged_adapters_leave_a_plain_model_that_computes_the_same(kind: str) -> None:
-    model = model_of(kind)
+    model = model_of(kind).double()  # stirred weights blow up what single precision rounds
     names, before = set(model.state_dict()), embed(model)
     needs_gradient = {name for name, value in model.named_parameters() if value.requires_grad}
     adapters = Adapters(model, AdapterConfig(rank=RANK))
@@ -107,7 +107,7 @@ def test_merged_adapters_leave_a_plain_model_that_computes_the_same(kind: str) -
     assert not [m for m in merged.modules() if type(m).__module__.startswith("peft")]
     for old, own, new in zip(before, adapted, embed(merged), strict=True):
         assert not torch.allclose(old, own, atol=1e-2)
-        torch.testing.assert_close(new, own, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(new, own, rtol=1e-9, atol=1e-9)
 
 
 def test_merged_weight_is_the_sum_written_out() -> None:

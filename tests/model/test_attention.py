@@ -3,8 +3,9 @@
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from henasy.model.attention import GroupedAttention, SpaceTimeBlock
+from henasy.model.attention import GroupedAttention, SpaceTimeBlock, attend
 
 FRAMES, POSITIONS, WIDTH = 3, 5, 8
 
@@ -49,3 +50,25 @@ def test_block_without_globals_returns_none() -> None:
     globals_, tokens = block(torch.zeros(2, 0, WIDTH), torch.randn(2, FRAMES, POSITIONS, WIDTH))
     assert globals_.shape == (2, 0, WIDTH)
     assert tokens.shape == (2, FRAMES, POSITIONS, WIDTH)
+
+
+@pytest.mark.parametrize(("num_keys", "dtype"), [(5, torch.float32), (40, torch.float32), (40, torch.bfloat16)])
+def test_attention_with_gradients_is_the_fused_one_written_out(num_keys: int, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    sizes = [(3, 7, 2, 8), (3, num_keys, 2, 8), (3, num_keys, 2, 8)]
+    given = [torch.randn(size).to(dtype) for size in sizes]
+    exact = [one.double().requires_grad_() for one in given]
+    wanted = F.scaled_dot_product_attention(*(one.transpose(1, 2) for one in exact)).transpose(1, 2)
+    wanted.pow(2).sum().backward()
+    parts = [one.clone().requires_grad_() for one in given]
+    found = attend(*parts)
+    found.pow(2).sum().backward()
+    tolerance = {"rtol": 3e-2, "atol": 3e-2} if dtype == torch.bfloat16 else {"rtol": 1e-5, "atol": 1e-5}
+    torch.testing.assert_close(found.double(), wanted, **tolerance)
+    for part, one in zip(parts, exact, strict=True):
+        assert part.grad is not None
+        assert one.grad is not None
+        torch.testing.assert_close(part.grad.double(), one.grad, **tolerance)
+    with torch.no_grad():
+        fused = F.scaled_dot_product_attention(*(one.transpose(1, 2) for one in given)).transpose(1, 2)
+        assert torch.equal(attend(*given), fused)

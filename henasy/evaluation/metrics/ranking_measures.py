@@ -11,7 +11,7 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from henasy.errors import ConfigError, InputError
+from henasy.errors import InputError, missing_extra
 
 DEFAULT_MEASURES = ("nDCG@10", "AP", "RR", "P@5", "P@10", "R@10", "R@100", "Judged@10")
 _NAME = re.compile(r"(?:nDCG|AP|RR)(?:@(?P<cutoff>\d{1,5}))?|(?:P|R|Success|Judged)@(?P<needed>\d{1,5})", re.ASCII)
@@ -83,5 +83,5 @@ def _library() -> ModuleType:
     try:
         import ir_measures
     except ModuleNotFoundError as error:
-        raise ConfigError("ir_measures is not installed: pip install 'henasy[eval]'") from error
+        raise missing_extra("ir_measures is not installed", "eval") from error
     return ir_measures
