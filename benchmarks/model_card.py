@@ -47,6 +47,19 @@ machine and lets tests judge results; it does not understand real footage, and a
 {summary}
 {parameters:.2f} M parameters, {image_px} px, patches of {patch_px} px, {num_frames} frames, {num_entities} entities.
 """
+USE = """
+    henasy-archive render ARCHIVE --seed 1 --videos 6
+    henasy-index build ARCHIVE/videos --index INDEX --model {name}
+    henasy-search "stirs the jug with a spoon" --index INDEX --explain
+"""
+MEANING: Mapping[str, str] = {
+    TEXT_ALONE: "guesses what is said from how long a clip is and where in its video; learnt on training clips",
+    HISTOGRAM: "the same from the colours of its frames",
+    ONE_FRAME: "HENASY, the middle frame in place of all",
+    SHUFFLED: "HENASY, each clip's frames in another order",
+    FIRST_STAGE: "the dual encoder that HENASY stands on",
+    DECODER_ALONE: "HENASY without the first stage's share of a clip's embedding",
+}
 MEAN = "A clip's embedding is the mean of two directions: {decoder:.0%} the decoder's, {whole:.0%} the first stage's.\n"
 
 
@@ -80,6 +93,7 @@ def model_card(checkpoint: Checkpoint, name: str, baselines: Numbers, mir: Numbe
     )
     if share:
         introduction += MEAN.format(decoder=1 - share, whole=share)
+    introduction += USE.format(name=name)
     methods = [method for method in METHODS if share or method != DECODER_ALONE]
     parts = [
         introduction,
@@ -118,8 +132,11 @@ def _questions(numbers: Numbers, methods: Sequence[str]) -> str:
     lines = [
         "## Held-out questions in EgoMCQ form",
         "",
-        "Seeds, and combinations of noun with verb and with colour, that training never saw. One text, five clips; ",
-        "`inter`: of different videos, `intra`: of the same video. Intervals: 95 %, paired, bootstrap over videos.",
+        "Seeds, and combinations of noun with verb and with colour, that training never saw. One text, five clips;",
+        "`inter`: of different videos, alike in colour and verb; `intra`: of the same video, and of the same object.",
+        "Intervals: 95 %, paired, bootstrap over videos.",
+        "",
+        *(f"- {method}: {meaning}" for method, meaning in MEANING.items() if method in methods),
         "",
         "| method | inter % | HENASY better by | intra % | HENASY better by |",
         "|---|---|---|---|---|",
@@ -168,7 +185,9 @@ def _masks(numbers: Numbers) -> str:
     lines = [
         "## Masks",
         "",
-        "IoU with the full-resolution mask of the thing, pooled over a clip's frames.",
+        "IoU with the full-resolution mask of the thing, pooled over a clip's frames: of the entity whose embedding is",
+        "nearest to the thing's word, of the best of the clip's entities, and of any one. The ceiling is what the best",
+        "choice of whole patches would reach.",
         "",
         "| thing | entity that its word meets | best entity | entity by lot | ceiling of the patch grid |",
         "|---|---|---|---|---|",
@@ -183,22 +202,34 @@ def _masks(numbers: Numbers) -> str:
 def _retrieval(numbers: Numbers) -> str:
     keys = ("mAP_v2t", "mAP_t2v", "mAP_avg", "nDCG_v2t", "nDCG_t2v", "nDCG_avg")
     values = " | ".join(f"{100 * _get(numbers, key):.1f}" for key in keys)
-    head = ["## EK100-MIR's metrics on rendered scenes", "", "Not comparable with the papers.", ""]
+    head = [
+        "## EK100-MIR's metrics on rendered scenes",
+        "",
+        "Asked of another test archive than the questions above; not comparable with the papers.",
+        "",
+    ]
     return "\n".join(
         [*head, f"| {' | '.join(keys)} |", "|---|---|---|---|---|---|", f"| {values} |", "", *_facts(numbers)]
     )
 
 
 def _training(checkpoint: Checkpoint) -> str:
+    details = checkpoint.training.details
+    stages = [stage for stage, settings in details.items() if "num_steps" in settings]
     lines = [
         "## Training",
         "",
-        "`henasy-train tiny RUN`, from nothing, on two CPU cores. Stages and their settings:",
+        "`henasy-train tiny RUN`, from nothing, on two CPU cores. What the stages are: docs/training.md.",
         "",
+        f"| setting | {' | '.join(stages)} |",
+        f"|---|{'---|' * len(stages)}",
     ]
-    for stage, settings in checkpoint.training.details.items():
-        deciding = {name: value for name, value in settings.items() if name not in FREE}
-        lines.append(f"- **{stage}**: " + ", ".join(f"{name} {value}" for name, value in deciding.items()))
+    for name in dict.fromkeys(name for stage in stages for name in details[stage] if name not in FREE):
+        cells = [str(details[stage].get(name, "")) for stage in stages]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    lines.append("")
+    for group in (group for group in details if group not in stages):
+        lines.append(f"- {group}: " + ", ".join(f"{name} {value}" for name, value in details[group].items()))
     return "\n".join([*lines, ""])
 
 
