@@ -2,8 +2,8 @@
 
     python benchmarks/speed/attention.py [--threads 2] [--rounds 5]
 
-Queries, keys and values lie in memory as the model's do; forward and backward are both timed. `attend` takes the
-fused one where the last column is below 1 in float32, and always without gradients (henasy/model/attention.py).
+Queries, keys and values lie in memory as the model's do; forward and backward are both timed. Which of the two
+`attend` takes when: henasy/model/attention.py.
 """
 
 import time

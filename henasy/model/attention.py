@@ -38,8 +38,8 @@ class Mlp(nn.Module):
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Softmax attention of (B, N, H, C) queries over (B, M, H, C) keys, as (B, N, H, C)."""
     q, k, v = (one.transpose(1, 2) for one in (q, k, v))
-    is_training_on_cpu = k.device.type == "cpu" and torch.is_grad_enabled()
-    if is_training_on_cpu and (k.dtype != torch.float32 or k.shape[-2] <= _FEW_KEYS):
+    is_short = k.dtype != torch.float32 or (k.shape[-2] <= _FEW_KEYS and torch.is_grad_enabled())
+    if k.device.type == "cpu" and is_short:
         return written_out_attention(q, k, v).transpose(1, 2)
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
 
@@ -48,9 +48,9 @@ def written_out_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Softmax attention of (B, H, N, C) queries over (B, H, M, C) keys as two products.
 
     torch's fused attention is made for long sequences. On a CPU, forward and backward took it 1.7 to 5.5 times as long
-    as this for every shape of the presets in bfloat16, and 1.2 to 3.4 times in float32 where there are few keys, as
-    over time (benchmarks/speed/attention.py). Without gradients `attend` keeps to it all the same: its last bits do
-    not depend on a clip's place in the batch, and those of the products do.
+    as this for every shape of the presets in bfloat16, forward alone up to 3.5 times; in float32 1.2 to 3.4 times where
+    there are few keys, as over time (benchmarks/speed/attention.py). In float32 without gradients `attend` keeps to it
+    all the same: its last bits do not depend on a clip's place in the batch, and those of the products do.
     """
     scaled: Tensor = q * q.shape[-1] ** -0.5
     return (scaled @ k.transpose(-2, -1)).softmax(dim=-1) @ v
