@@ -1,12 +1,14 @@
 """The paper's Tables 3 and 4 on rendered scenes: nine ways to train the second stage, three seeds, and what of the
 paper's claims holds.
 
-    python benchmarks/ablations.py --first-stage RUN/checkpoint-dual --train-archive DIR --test-archive DIR --run RUN2
+    python benchmarks/ablations.py --first-stage RUN/checkpoint-plain --train-archive DIR --test-archive DIR --run RUN2
     python benchmarks/ablations.py ... --list       # what is done, what is missing, how long it will take
     python benchmarks/ablations.py --report         # tables and verdicts of the newest experiment in the results file
 
-All rows stand on one first stage and get the same steps, batches and questions. The same command goes on where it was
-stopped, within a run too; a run whose result stands in the file is never repeated.
+All rows stand on one first stage (RUN/checkpoint-plain of `henasy-train tiny RUN --plain-clips`) and get the same
+steps, batches and questions. The first stage by itself, and its mean with the complete row, stand beside the nine in
+the table. The same command goes on where it was stopped, within a run too; a run whose result stands in the file is
+never repeated.
 """
 
 from collections.abc import Sequence

@@ -2,8 +2,8 @@
 
     python benchmarks/speed/attention.py [--threads 2] [--rounds 5]
 
-Queries, keys and values lie in memory as the model's do; forward and backward are both timed. Which of the two
-`attend` takes when: henasy/model/attention.py.
+Forward alone (without gradients), and forward and backward. Which of the two `attend` takes when:
+henasy/model/attention.py.
 """
 
 import time
@@ -30,21 +30,23 @@ class Shape(NamedTuple):
 
     name: str
     batch: int
+    heads: int
     num_queries: int
     num_keys: int
 
 
 SHAPES = (
-    Shape("over space", 320, 144, 145),
-    Shape("over time", 11_520, 4, 5),
-    Shape("global token", 80, 1, 577),
-    Shape("group tokens, patches", 80, 24, 576),
-    Shape("group tokens of a frame", 320, 24, 32),
-    Shape("group tokens over time", 7_680, 4, 12),
-    Shape("entities, segments", 80, 8, 104),
-    Shape("self-attention decoder", 80, 584, 584),
+    Shape("over space", 320, 4, 144, 145),
+    Shape("over time", 80, 4 * 144, 4, 5),
+    Shape("global token", 80, 4, 1, 577),
+    Shape("group tokens, patches", 80, 4, 24, 576),
+    Shape("group tokens of a frame", 320, 4, 24, 32),
+    Shape("group tokens over time", 80, 4 * 24, 4, 12),
+    Shape("entities, segments", 80, 4, 8, 104),
+    Shape("self-attention decoder", 80, 4, 584, 584),
 )
-HEADS, WIDTH = 4, 32
+"""Over time a position's heads are one axis."""
+WIDTH = 32
 
 
 @click.command()
@@ -58,39 +60,44 @@ def main(threads: int | None, num_rounds: int, json_path: Path | None) -> None:
     with reported_errors():
         numbers: dict[str, float] = {}
         for dtype in (torch.float32, torch.bfloat16):
-            table = Table(
-                "attention", "queries", "keys", "fused, ms", "two products, ms", "fused takes", title=str(dtype)
-            )
+            table = Table("attention", "keys", "forward: fused, products, ms", "", "training: fused, products, ms", "")
+            table.title = str(dtype)
             for shape in SHAPES:
-                fused = 1e3 * step_seconds(F.scaled_dot_product_attention, shape, dtype, num_rounds)
-                plain = 1e3 * step_seconds(written_out_attention, shape, dtype, num_rounds)
-                times = f"{fused / plain:.2f}x"
-                table.add_row(
-                    shape.name, str(shape.num_queries), str(shape.num_keys), f"{fused:.1f}", f"{plain:.1f}", times
-                )
-                numbers |= {f"{dtype} {shape.name} fused ms": fused, f"{dtype} {shape.name} products ms": plain}
+                row = [shape.name, str(shape.num_keys)]
+                for phase, has_gradients in (("forward", False), ("training", True)):
+                    fused, products = (
+                        1e3 * seconds(attention, shape, dtype, num_rounds, has_gradients=has_gradients)
+                        for attention in (F.scaled_dot_product_attention, written_out_attention)
+                    )
+                    row += [f"{fused:.1f}  {products:.1f}", f"{fused / products:.2f}x"]
+                    numbers |= {f"{dtype} {shape.name} {phase} fused ms": fused}
+                    numbers |= {f"{dtype} {shape.name} {phase} products ms": products}
+                table.add_row(*row)
             Console().print(table)
         if json_path is not None:
             write_json(json_path, numbers, {"threads": torch.get_num_threads(), "torch": torch.__version__})
 
 
-def step_seconds(attention: Attention, shape: Shape, dtype: torch.dtype, num_rounds: int) -> float:
-    """Median time of forward and backward."""
-    q, k, v = (_tokens(shape.batch, count, dtype) for count in (shape.num_queries, shape.num_keys, shape.num_keys))
+def seconds(attention: Attention, shape: Shape, dtype: torch.dtype, num_rounds: int, *, has_gradients: bool) -> float:
+    """Median time of a forward pass, and of the backward pass where there are gradients."""
+    q, k, v = (_tokens(shape, count, dtype) for count in (shape.num_queries, shape.num_keys, shape.num_keys))
     gradient = torch.randn(q.shape, dtype=dtype)
     took_s = []
-    for _ in range(num_rounds + 1):
-        for one in (q, k, v):
-            one.grad = None
-        started_s = time.perf_counter()
-        attention(q, k, v).backward(gradient)
-        took_s.append(time.perf_counter() - started_s)
+    with torch.set_grad_enabled(has_gradients):
+        for _ in range(num_rounds + 1):
+            for one in (q, k, v):
+                one.grad = None
+            started_s = time.perf_counter()
+            out = attention(q, k, v)
+            if has_gradients:
+                out.backward(gradient)
+            took_s.append(time.perf_counter() - started_s)
     return median(took_s[1:])
 
 
-def _tokens(batch: int, count: int, dtype: torch.dtype) -> Tensor:
+def _tokens(shape: Shape, count: int, dtype: torch.dtype) -> Tensor:
     """(B, H, N, C), heads inside tokens in memory."""
-    return torch.randn(batch, count, HEADS, WIDTH, dtype=dtype).transpose(1, 2).requires_grad_()
+    return torch.randn(shape.batch, count, shape.heads, WIDTH, dtype=dtype).transpose(1, 2).requires_grad_()
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ def tiny(
 @click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.argument("picture", type=click.Path(path_type=Path, dir_okay=False))
 def plot(run: Path, picture: Path) -> None:
-    """Draws the log of one stage (RUN/things, RUN/images, RUN/clips, RUN/henasy) as a PNG."""
+    """Draws the log of one stage (RUN/things, RUN/images, RUN/clips, RUN/clips-plain, RUN/henasy) as a PNG."""
     log = run / "log.jsonl"
     if not log.exists():
         raise click.ClickException(f"{log}: no such log; give a stage's folder, e.g. RUN/henasy")

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 LAVILA_BLOCK_EPS = 1e-6
 _FEW_KEYS = 32
+"""Up to 24 the written-out attention trains faster in float32, from 104 the fused one; nothing lies between."""
 
 
 class QuickGelu(nn.Module):
@@ -38,8 +39,8 @@ class Mlp(nn.Module):
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Softmax attention of (B, N, H, C) queries over (B, M, H, C) keys, as (B, N, H, C)."""
     q, k, v = (one.transpose(1, 2) for one in (q, k, v))
-    is_short = k.dtype != torch.float32 or (k.shape[-2] <= _FEW_KEYS and torch.is_grad_enabled())
-    if k.device.type == "cpu" and is_short:
+    is_faster_written_out = k.dtype != torch.float32 or (k.shape[-2] <= _FEW_KEYS and torch.is_grad_enabled())
+    if k.device.type == "cpu" and is_faster_written_out:
         return written_out_attention(q, k, v).transpose(1, 2)
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
 
@@ -47,10 +48,11 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 def written_out_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Softmax attention of (B, H, N, C) queries over (B, H, M, C) keys as two products.
 
-    torch's fused attention is made for long sequences. On a CPU, forward and backward took it 1.7 to 5.5 times as long
-    as this for every shape of the presets in bfloat16, forward alone up to 3.5 times; in float32 1.2 to 3.4 times where
-    there are few keys, as over time (benchmarks/speed/attention.py). In float32 without gradients `attend` keeps to it
-    all the same: its last bits do not depend on a clip's place in the batch, and those of the products do.
+    torch's fused attention is made for long sequences. On a CPU it takes several times as long for every shape of
+    henasy-tiny in bfloat16, and in float32 where there are few keys, as over time (benchmarks/speed/attention.py;
+    docs/performance.md). In float32 without gradients `attend` keeps to it all the same: its last bits do not depend on
+    a clip's place in the batch, and those of the products do. In bfloat16 the logits are rounded too, as they are
+    not in the fused one.
     """
     scaled: Tensor = q * q.shape[-1] ** -0.5
     return (scaled @ k.transpose(-2, -1)).softmax(dim=-1) @ v

@@ -22,7 +22,7 @@ _GAP_STRIDES = 7.0
 """A gap's start comes at most so long after its end."""
 _GAP_LOG_ODDS = -1.0
 """What end and start of a gap add up to at least, and neither is less than `_LEAST_LOG_ODDS`. All five were chosen on
-development archives (docs/benchmarks.md)."""
+development archives (docs/moments_study.md)."""
 _LEAST_LOG_ODDS = -2.0
 _ROUNDING_S = 1e-6
 

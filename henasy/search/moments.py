@@ -25,7 +25,7 @@ _SPARE_SEEDS = 6
 _FIRST_REACH = 128
 _NUM_LANDMARKS = 32
 _NUM_SCORED = 3
-"""Clips that a moment's score is the mean of. 2 to 5 rank about as well; all of them, and one, rank worse."""
+"""Clips that a moment's score is the mean of. 2 to 5 rank about as well, all of them worse; docs/moments_study.md."""
 _SAME_S = 1e-6
 """Times that differ by less are the same."""
 _SHORTEST_SHARE = 0.25

@@ -44,7 +44,7 @@ class TrainBatch(NamedTuple):
     phrase_tokens: torch.Tensor
     """(2B, L) int64: the verb phrase."""
     phrase_ids: torch.Tensor
-    """(2B,) int64: equal for equal phrases; -1 where a clip has none."""
+    """(2B,) int64: equal for phrases that mean the same; -1 where a clip has none."""
     boxes: torch.Tensor
     """(2B, T, 4, 4) float32, xyxy as shares of the frame; one without area is no box."""
     box_nouns: torch.Tensor

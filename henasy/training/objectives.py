@@ -146,8 +146,8 @@ class Grounding(NamedTuple):
 class HenasyObjective:
     """Stage two: Eq. 10 on frozen encoders, with nouns and boxes matched to entities at once.
 
-    `box_weight` of 0 leaves the noun matching to the cosine alone, as the paper writes it. Without `has_box_nouns` a
-    clip's nouns are those of its narration, whatever its boxes are called. `verbs` are asked for by `weights.words`
+    `box_weight` of 0 leaves the noun matching to the cosine alone, as the paper writes it. Without `has_box_nouns`
+    what boxes are called adds no noun to those of a clip's narration. `verbs` are asked for by `weights.words`
     alone.
     """
 

@@ -51,6 +51,11 @@ def test_model_card_states_the_numbers_and_what_is_undecided(script: ModuleType,
     assert "| colour histogram | 20.0 +1.5 [+1.5, +1.5] | 20.0 +1.5" in card
     assert "| acting hand | 0.250 | 0.250 | 0.250 | 0.250 |" in card
     assert "| 50.0 | 50.0 | 50.0 | 50.0 | 50.0 | 50.0 |" in card
+    assert all(f"\n- {method}: " in card for method in script.METHODS if method not in (script.CHANCE, script.OURS))
+    assert "| num_steps | 8000 | 400 | 1100 | 1200 |" in card
+    assert "| box_weight |  |  |  | 2.0 |" in card
+    assert "- all stages: num_validation_clips 400, temperature 0.07, vocab_size 1000" in card
+    assert "henasy-index build ARCHIVE/videos --index INDEX --model m" in card
 
 
 def test_model_card_without_a_global_share_has_no_row_of_the_decoder_alone(

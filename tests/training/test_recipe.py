@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from henasy.checkpoint.encoder import load_encoder
 from henasy.checkpoint.folder import read_checkpoint, save_checkpoint
+from henasy.commands import train
 from henasy.commands.train import main
 from henasy.errors import ConfigError
 from henasy.model.build import build_dual
@@ -43,10 +44,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("recipe")
 
 
+ARCHIVE = ArchiveConfig(seed=5, num_videos=2, video_s=30.0, width_px=228, height_px=128, fps=8)
+
+
 @pytest.fixture(scope="module")
 def prepared(folder: Path) -> Prepared:
-    config = ArchiveConfig(seed=5, num_videos=2, video_s=30.0, width_px=228, height_px=128, fps=8)
-    write_archive(config, folder / "train", workers=1)
+    write_archive(ARCHIVE, folder / "train", workers=1)
     return prepare(folder / "train", folder / "train", folder / "run", TinyRecipe(), num_workers=1)
 
 
@@ -120,6 +123,27 @@ def test_plain_clips_learn_from_narrations_alone_beside_the_others(
     (tmp_path / "clips").rename(tmp_path / "away")
     with pytest.raises(ConfigError, match=r"clips-plain holds a run with other settings"):
         require_same_stages(tmp_path, replace(plain, clips=replace(plain.clips, backwards=0.25)))
+
+
+def test_plain_clips_command_leaves_a_first_stage_and_no_entities(
+    prepared: Prepared, recipe: TinyRecipe, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("train", "val"):
+        (tmp_path / "archives").mkdir(exist_ok=True)
+        (tmp_path / "archives" / name).symlink_to(folder / "train")
+    for name in ("_TRAIN_ARCHIVE", "_VALIDATION_ARCHIVE"):
+        monkeypatch.setattr(train, name, ARCHIVE)
+    monkeypatch.setattr(train, "TinyRecipe", lambda has_plain_clips: replace(recipe, has_plain_clips=has_plain_clips))
+    run = tmp_path / "run"
+    options = ["--archives", str(tmp_path / "archives"), "--device", "cpu", "--workers", "1", "--plain-clips"]
+    result = CliRunner().invoke(main, ["tiny", str(run), *options])
+    assert result.exit_code == 0, result.output
+    assert result.output.endswith(f"wrote {run / 'checkpoint-plain'}\n")
+    encoder = load_encoder(run / "checkpoint-plain")
+    assert encoder.kind == "dual"
+    assert encoder.card.details["images and clips"]["has_plain_clips"]
+    stages = {path.name for path in run.iterdir() if path.is_dir() and not path.name.startswith("cache-")}
+    assert stages == {"things", "images", PLAIN_CLIPS, "checkpoint-plain"}
 
 
 def test_recipe_folder_of_another_recipe_is_refused(prepared: Prepared, recipe: TinyRecipe, tmp_path: Path) -> None:

@@ -181,7 +181,7 @@ def _contrast(gains: _Gains, draws: NDArray[np.int64], paper: float | None) -> C
 
 
 def seed_widening(num_seeds: int) -> float:
-    """By how much means of seeds drawn with replacement must be spread for 95 % of intervals to hold the truth.
+    """By how much means of seeds drawn with replacement must be spread for about 95 % of intervals to hold the truth.
 
     So few values drawn anew vary too little, by sqrt(S / (S - 1)); and their spread is itself hardly known, so that
     Student's quantile with S - 1 degrees of freedom takes the place of the normal one.

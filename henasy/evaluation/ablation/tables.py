@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from henasy.evaluation.ablation.plan import ENTRY_OF, MEASURES, PAPER_MEASURES
+from henasy.evaluation.ablation.plan import ENTRY_OF, MEASURES, PAPER_MEASURES, ROW_OF
 from henasy.evaluation.ablation.report import HOLDS, OPPOSITE, UNDECIDED, AblationReport, Contrast
 from henasy.evaluation.ablation.results import FinishedRun
 from henasy.evaluation.tasks.report import RENDERED_HEADING
@@ -15,6 +15,7 @@ RULES = (
     "A claim holds if the interval of the mean over its measures lies above zero and every seed says so; opposite, if "
     "both say the reverse; otherwise, and from one seed, it cannot be told here. No correction for many claims. "
     '"Measures" counts those of the claim that hold, are opposite, cannot be told.',
+    "The first stage is one model: that it stands there once a seed shows no spread.",
     "With L_proj is with all that boxes tell: their places, what they are called, and the matching that they guide. "
     "Without it nouns are those of the narration.",
 )
@@ -32,7 +33,8 @@ class _Table(NamedTuple):
 
 def facts(runs: Sequence[FinishedRun]) -> dict[str, object]:
     """What fixes the numbers."""
-    return {"experiment": runs[0].experiment, "runs": len(runs), "steps": runs[0].steps, **runs[0].shared}
+    num_trained = sum(run.row in ROW_OF for run in runs)
+    return {"experiment": runs[0].experiment, "runs": num_trained, "steps": runs[0].steps, **runs[0].shared}
 
 
 def markdown(report: AblationReport, runs: Sequence[FinishedRun]) -> str:
