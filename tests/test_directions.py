@@ -79,7 +79,7 @@ OWNERS = {
         "henasy/checkpoint/weights.py",
         "henasy/heads/files.py",
     ),
-    "scipy": ("henasy/losses/matching.py",),
+    "scipy": ("henasy/losses/matching.py", "henasy/evaluation/ablation/report.py"),
     "peft": ("henasy/model/adapters.py",),
     "transformers": ("henasy/model/distilbert_dual.py", "henasy/text/chat_model.py"),
     "av": ("henasy/video/", "henasy/scenes/"),

@@ -198,9 +198,10 @@ def test_joint_contrast_repeats_the_noise_of_each_part() -> None:
     real, objective.embed = objective.embed, embed
     torch.manual_seed(5)
     jointly(objective, [part, part])
+    # Attention without gradients rounds elsewhere in the last bit.
     for first, again in zip(seen[:2], seen[2:], strict=True):
-        assert torch.equal(first.entities, again.entities)
-    assert not torch.equal(seen[0].entities, seen[1].entities), "the same clips, other noise"
+        torch.testing.assert_close(first.entities, again.entities.detach(), rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(seen[0].entities, seen[1].entities, rtol=1e-2), "the same clips, other noise"
 
 
 @pytest.mark.parametrize("kind", ["dual", "henasy"])
