@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 LAVILA_BLOCK_EPS = 1e-6
-_FEW_KEYS = 32
-"""Up to 24 the written-out attention trains faster in float32, from 104 the fused one; nothing lies between."""
+_FEW_KEYS = 16
+"""With 5 and 12 keys the written-out attention trains faster in float32, from 32 on the fused one does."""
 
 
 class QuickGelu(nn.Module):
@@ -48,11 +48,11 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 def written_out_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Softmax attention of (B, H, N, C) queries over (B, H, M, C) keys as two products.
 
-    torch's fused attention is made for long sequences. On a CPU it takes several times as long for every shape of
-    henasy-tiny in bfloat16, and in float32 where there are few keys, as over time (benchmarks/speed/attention.py;
-    docs/performance.md). In float32 without gradients `attend` keeps to it all the same: its last bits do not depend on
-    a clip's place in the batch, and those of the products do. In bfloat16 the logits are rounded too, as they are
-    not in the fused one.
+    torch's fused attention is made for long sequences. On a CPU a step of training with it takes 1.3 to 7 times as long
+    for every shape of henasy-tiny in bfloat16, and in float32 where there are few keys, as over time
+    (benchmarks/speed/attention.py; docs/performance.md). In float32 without gradients `attend` keeps to it all the
+    same: its last bits do not depend on a clip's place in the batch, and those of the products do. In bfloat16 the
+    logits are rounded too, as they are not in the fused one.
     """
     scaled: Tensor = q * q.shape[-1] ** -0.5
     return (scaled @ k.transpose(-2, -1)).softmax(dim=-1) @ v
