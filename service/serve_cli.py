@@ -15,14 +15,7 @@ _DEFAULTS = ServerConfig()
 
 
 @click.command(context_settings={"auto_envvar_prefix": "HENASY", "show_default": True})
-@click.option(
-    "--index",
-    "index_folder",
-    type=click.Path(path_type=Path),
-    required=True,
-    envvar="HENASY_INDEX",
-    help="Folder of the index.",
-)
+@click.option("--index", "index_folder", type=click.Path(path_type=Path), required=True, help="Folder of the index.")
 @click.option("--model", help="Checkpoint folder, hub id or name.  [default: the one that the index was built with]")
 @click.option("--host", default=_DEFAULTS.host, help="Address to listen at; 0.0.0.0 for all.")
 @click.option("--port", default=_DEFAULTS.port, type=click.IntRange(0, 65_535), help="0 takes a free one.")
