@@ -8,7 +8,8 @@ paper's claims holds.
 All rows stand on one first stage (RUN/checkpoint-plain of `henasy-train tiny RUN --plain-clips`) and get the same
 steps, batches and questions. The first stage by itself, and its mean with the complete row, stand beside the nine in
 the table. The same command goes on where it was stopped, within a run too; a run whose result stands in the file is
-never repeated.
+never repeated. Several processes or machines share the work by `--seed K`, each with a `--run` and `--results` of its
+own; their results files joined, line after line, are one.
 """
 
 from collections.abc import Sequence
@@ -39,6 +40,7 @@ from henasy.evaluation.ablation.tables import facts, markdown
 from henasy.evaluation.tasks.report import reported_errors, write_json, write_text
 
 RESULTS = Path(__file__).resolve().parent / "results" / "ablations.jsonl"
+_ALL_SEEDS = ", ".join(map(str, SEEDS))
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -51,7 +53,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--clips", type=_FOLDER, help="Clip cache of the training archive; RUN/cache-train.")
 @click.option("--results", type=_FILE, default=RESULTS, help="The file of finished runs.")
 @click.option("--rows", multiple=True, type=click.Choice(list(ROW_OF)), help="Only these; may be given often.")
-@click.option("--seeds", type=click.IntRange(min=1), default=len(SEEDS), show_default=True, help="How many.")
+@click.option("--seed", "seeds", multiple=True, type=int, help=f"Only these; {_ALL_SEEDS} by default.")
 @click.option("--steps", type=click.IntRange(min=1), default=NUM_STEPS, show_default=True)
 @click.option("--batch", type=click.IntRange(min=1), help="Anchors per step; the recipe's by default.")
 @click.option("--questions", type=click.IntRange(min=2), default=NUM_QUESTIONS, show_default=True)
@@ -70,7 +72,7 @@ def main(
     clips: Path | None,
     results: Path,
     rows: tuple[str, ...],
-    seeds: int,
+    seeds: tuple[int, ...],
     steps: int,
     batch: int | None,
     questions: int,
@@ -96,7 +98,7 @@ def main(
                 clips=_given("--run", folder) / "cache-train" if clips is None else clips,
                 results=results,
                 rows=rows or tuple(ROW_OF),
-                seeds=tuple(range(SEEDS[0], SEEDS[0] + seeds)),
+                seeds=tuple(dict.fromkeys(seeds)) or SEEDS,
                 num_questions=questions,
                 training=default_training(steps, batch),
             )
