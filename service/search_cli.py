@@ -2,10 +2,11 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 
 from henasy.errors import HenasyError, InputError
@@ -21,7 +22,7 @@ DEFAULT_SERVER = "127.0.0.1:50051"
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Where:
+class _Place:
     """What is asked: a server, or an index opened in this process."""
 
     server: str
@@ -59,7 +60,9 @@ class _Where:
     help="Seconds that a server may take.",
 )
 @click.version_option(package_name="henasy", message="%(version)s")
+@click.pass_context
 def main(
+    context: click.Context,
     queries: tuple[str, ...],
     server: str,
     index: Path | None,
@@ -83,6 +86,7 @@ def main(
 ) -> None:
     """Finds what QUERIES describe: henasy-search "open the drawer" --target entities"""
     try:
+        place = _one_place(context, _Place(server=server, index=index, model=model, timeout_s=timeout))
         request = SearchRequest(
             queries=queries,
             target=Target(target),
@@ -94,7 +98,7 @@ def main(
             has_overlapping=overlapping,
             wording=None if wording is None else Wording(wording),
         )
-        answer = _ask(request, _Where(server=server, index=index, model=model, timeout_s=timeout))
+        answer = _ask(request, place)
         _show(answer, is_json=is_json)
         if picture is not None:
             _draw(answer, picture, videos)
@@ -103,6 +107,18 @@ def main(
     except (HenasyError, OSError) as error:
         click.echo(f"henasy-search: {error}", err=True)
         sys.exit(1)
+
+
+def _one_place(context: click.Context, place: _Place) -> _Place:
+    """Where to ask when the command line and the environment may both name places; what was typed comes first."""
+    typed = {name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    if {"server", "index"} <= typed:
+        raise InputError("--server", f"{place.server} and --index {place.index}: give one")
+    if "server" in typed:
+        place = replace(place, index=None)
+    if "model" in typed and place.index is None:
+        raise InputError("--model", f"{place.model} needs --index; a server has its own model")
+    return place
 
 
 def _filters(
@@ -139,17 +155,17 @@ def _bounds(value: str) -> tuple[float | None, float | None] | None:
         return None
 
 
-def _ask(request: SearchRequest, where: _Where) -> SearchAnswer:
-    if where.index is not None:
-        return _engine(where.index, where.model)(request)
-    with HenasyClient(where.server, timeout_s=where.timeout_s) as client:
+def _ask(request: SearchRequest, place: _Place) -> SearchAnswer:
+    if place.index is not None:
+        return _engine(place.index, place.model)(request)
+    with HenasyClient(place.server, timeout_s=place.timeout_s) as client:
         try:
             return client.answer(request)
         except ServiceError as error:
             # A call that reached a server has its id.
             if error.code != "UNAVAILABLE" or error.request_id:
                 raise
-            message = f"no henasy-serve answers at {where.server}; start one with henasy-serve --index DIR"
+            message = f"no henasy-serve answers at {place.server}; start one with henasy-serve --index DIR"
             raise ServiceError(message, code=error.code) from error
 
 

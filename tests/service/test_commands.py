@@ -116,6 +116,15 @@ def test_server_and_index_give_the_same_json(server: tuple[str, subprocess.Popen
     assert {match["phrase"] for match in hit["explanation"]["phrases"]} == {"opens the drawer", "drawer"}
 
 
+def test_one_place_is_asked(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = run("drawer", "--server", "127.0.0.1:1", "--index", index)
+    assert (both.exit_code, both.output) == (1, f"henasy-search: --server: 127.0.0.1:1 and --index {index}: give one\n")
+    assert "--model: henasy-tiny needs --index" in run("drawer", "--model", "henasy-tiny").output
+    monkeypatch.setenv("HENASY_INDEX", str(index))
+    assert run("drawer").exit_code == 0
+    assert "no henasy-serve answers at 127.0.0.1:1" in run("drawer", "--server", "127.0.0.1:1").output
+
+
 def test_table_names_hits_and_phrases(server: tuple[str, subprocess.Popen[str]]) -> None:
     result = run("opens the drawer", "--server", server[0], "--explain", "--group", 2)
     assert result.exit_code == 0
