@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 import torch
@@ -10,7 +9,7 @@ import torch
 from henasy.checkpoint.folder import save_checkpoint
 from henasy.commands.train_egoclip import boxes, egoclip
 from henasy.commands.train_egoncepp import egoncepp
-from henasy.commands.train_evaluations import evaluation_options, folder_scores
+from henasy.commands.train_evaluations import Evaluations, evaluation_options, folder_scores
 from henasy.commands.train_merge import merge
 from henasy.commands.train_moments import moments
 from henasy.commands.train_phrases import phrases
@@ -30,6 +29,7 @@ from henasy.training.recipe import (
     train_henasy,
     with_extras,
 )
+from henasy.training.validation import SCORES
 
 # 40.002 s are the 320 frames of 40 s; henasy-tiny's archive says it so.
 _TRAIN_ARCHIVE = ArchiveConfig(seed=1000, num_videos=840, video_s=40.002, width_px=228, height_px=128, fps=8)
@@ -65,9 +65,7 @@ def tiny(
     threads: int,
     has_tensorboard: bool,
     has_plain_clips: bool,
-    evaluate: tuple[str, ...],
-    evaluate_every: int | None,
-    best: str,
+    evaluations: Evaluations,
 ) -> None:
     """Trains henasy-tiny in RUN: renders, caches, trains four stages, writes checkpoint-dual and checkpoint-henasy.
 
@@ -75,12 +73,11 @@ def tiny(
     """
     if threads:
         torch.set_num_threads(threads)
-    extras: dict[str, Any] = {"best_metric": best}
-    if evaluate_every is not None:
-        extras["evaluate_every"] = evaluate_every
     try:
         place = own_device(device)
-        team = Team(join_peers(place), folder_scores(evaluate, place))
+        scores = folder_scores(evaluations, place, own_scores=SCORES, report=click.echo)
+        team = Team(join_peers(place), scores)
+        extras = evaluations.train_settings()
         recipe = with_extras(TinyRecipe(has_plain_clips=has_plain_clips), has_tensorboard=has_tensorboard, **extras)
         _train_tiny(run, archives or run / "archives", place, workers=workers, recipe=recipe, team=team)
     except HenasyError as error:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from henasy.commands.option_groups import grouped
-from henasy.commands.train_evaluations import evaluation_options, folder_scores
+from henasy.commands.train_evaluations import Evaluations, evaluation_options, folder_scores
 from henasy.errors import HenasyError
 from henasy.training.config import PRECISIONS, TrainConfig
 from henasy.training.distributed import join_peers, own_device
@@ -23,7 +23,8 @@ _NEW = click.Path(path_type=Path, file_okay=False)
 
 def _training(*, num_steps: int | None, **settings: Any) -> TrainConfig:
     """The paper's fixed learning rate; the epochs end a run without `num_steps`."""
-    return TrainConfig(num_steps=num_steps or 10**9, min_learning_rate_ratio=1.0, beta2=0.999, **settings)
+    end = num_steps or 10**9
+    return TrainConfig(num_steps=end, min_learning_rate_ratio=1.0, beta2=0.999, evaluate_every=0, **settings)
 
 
 _files = grouped(
@@ -105,9 +106,7 @@ def egoclip(
     train: TrainConfig,
     workers: int,
     device: str,
-    evaluate: tuple[str, ...],
-    evaluate_every: int | None,
-    best: str,
+    evaluations: Evaluations,
 ) -> None:
     """Trains HENASY on EgoClip around the encoders of MODEL; the defaults are the paper's.
 
@@ -117,7 +116,7 @@ def egoclip(
         run = EgoClipRun(
             files=files,
             recipe=recipe,
-            train=replace(train, evaluate_every=evaluate_every or 0, best_metric=best),
+            train=replace(train, **evaluations.train_settings()),
             model=model,
             preset=preset,
             out=out,
@@ -125,7 +124,7 @@ def egoclip(
             num_workers=workers,
         )
         place = own_device(device)
-        scores = folder_scores(evaluate, place)
+        scores = folder_scores(evaluations, place, report=click.echo)
         peers = join_peers(place)
         folder = train_egoclip(run, device=place, peers=peers, evaluate=scores, report=click.echo)
     except HenasyError as error:

@@ -1,13 +1,20 @@
-"""Benchmarks as evaluation during training: on the checkpoint folder of a step, as a user would run them on it."""
+"""Benchmarks as evaluation during training: on the checkpoint folder of a step, as a user would run them on it.
 
-from collections.abc import Callable, Mapping
+What can be known to be wrong is refused before the first step. What goes wrong later is said and logged, and training
+goes on: a day of it is worth more than one score.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
 import torch
 
-from henasy.errors import ConfigError
+from henasy.commands.option_groups import grouped
+from henasy.errors import ConfigError, HenasyError
+from henasy.evaluation.encoding.encoded import available_videos
 from henasy.evaluation.encoding.source import SourceOptions
 from henasy.evaluation.tasks.benchmark import Benchmark, run_benchmark
 from henasy.evaluation.tasks.egohoi_run import EGOHOI
@@ -24,6 +31,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "egtea": EGTEA,
 }
 FolderScores = Callable[[Path], dict[str, float]]
+Report = Callable[[str], None]
 
 
 class Asked(NamedTuple):
@@ -35,22 +43,42 @@ class Asked(NamedTuple):
     videos: Path | None
 
 
-def evaluation_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options that ask for benchmarks during training: `evaluate`, `evaluate_every` and `best`."""
-    options = (
-        click.option(
-            "--evaluate",
-            multiple=True,
-            metavar="NAME[=ANNOTATIONS,VIDEOS]",
-            help=f"Benchmark to run on the checkpoint now and then: {', '.join(BENCHMARKS)}. Without files, on "
-            "rendered scenes. May be given again.",
-        ),
-        click.option("--every", "evaluate_every", type=click.IntRange(0), help="Steps between two evaluations."),
-        click.option("--best", default="", help="Keep the best checkpoint by this score too, e.g. egomcq_inter."),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
+@dataclass(frozen=True, kw_only=True)
+class Evaluations:
+    """What is asked for of benchmarks during training, as the user gave it."""
+
+    evaluate: tuple[str, ...]
+    """Each NAME or NAME=ANNOTATIONS,VIDEOS."""
+    evaluate_every: int | None
+    """Steps between two evaluations; None for the training's own."""
+    best: str
+    """The score by which the best checkpoint is kept too; empty for none."""
+    is_allowing_missing: bool
+    """Whether clips without a readable video may be left out, and questions that name them."""
+
+    def train_settings(self) -> dict[str, Any]:
+        """What they say of a `TrainConfig`."""
+        every = {} if self.evaluate_every is None else {"evaluate_every": self.evaluate_every}
+        return {"best_metric": self.best, **every}
+
+
+evaluation_options = grouped(
+    "evaluations",
+    Evaluations,
+    click.option(
+        "--evaluate",
+        multiple=True,
+        metavar="NAME[=ANNOTATIONS,VIDEOS]",
+        help=f"Benchmark to run on the checkpoint now and then: {', '.join(BENCHMARKS)}. Without files, on rendered "
+        "scenes. May be given again.",
+    ),
+    click.option("--every", "evaluate_every", type=click.IntRange(0), help="Steps between two evaluations."),
+    click.option("--best", default="", help="Keep the best checkpoint by this score too, e.g. egomcq_inter."),
+    click.option(
+        "--allow-missing", "is_allowing_missing", is_flag=True, help="Evaluate on the clips that there are videos for."
+    ),
+)
+"""Adds the options that ask for benchmarks during training, as the argument `evaluations`."""
 
 
 def parse_asked(text: str) -> Asked:
@@ -71,21 +99,51 @@ def parse_asked(text: str) -> Asked:
     return Asked(name, Path(annotations), Path(videos))
 
 
-def folder_scores(asked: tuple[str, ...], device: torch.device) -> FolderScores | None:
+def folder_scores(
+    evaluations: Evaluations, device: torch.device, *, own_scores: Sequence[str] = (), report: Report
+) -> FolderScores | None:
     """What scores a checkpoint folder by the benchmarks asked for, under `<benchmark>_<score>`; None when none is.
 
+    Args:
+        evaluations: which, on what files.
+        device: where they encode.
+        own_scores: of the training itself, by which the best checkpoint may be chosen as well.
+        report: is told of a benchmark that fails; it has no scores then.
+
     Raises:
-        ConfigError: a benchmark or a path does not exist.
+        ConfigError: a benchmark, a path or the score of the best checkpoint does not exist.
+        HenasyError: annotations or videos are not what they should be.
     """
-    benchmarks = [parse_asked(text) for text in asked]
+    asked = [parse_asked(text) for text in evaluations.evaluate]
+    given = [*own_scores, *(f"{one.name}_{score}" for one in asked for score in BENCHMARKS[one.name].scores)]
+    if evaluations.best and evaluations.best not in given:
+        raise ConfigError(f"--best {evaluations.best}: the evaluations give {', '.join(given) or 'no scores'}")
+    for one in asked:
+        _require_files(one, is_allowing_missing=evaluations.is_allowing_missing)
 
     def scores(folder: Path) -> dict[str, float]:
-        return {name: value for one in benchmarks for name, value in _scores(one, folder, device).items()}
+        found: dict[str, float] = {}
+        for one in asked:
+            try:
+                found |= _scores(one, folder, device, is_allowing_missing=evaluations.is_allowing_missing)
+            except (HenasyError, OSError, RuntimeError) as error:
+                report(f"  evaluation {one.name} of {folder.name} failed: {type(error).__name__}: {error}")
+        return found
 
-    return scores if benchmarks else None
+    return scores if asked else None
 
 
-def _scores(asked: Asked, folder: Path, device: torch.device) -> dict[str, float]:
+def _require_files(asked: Asked, *, is_allowing_missing: bool) -> None:
+    """Passes when the annotations can be read, and the videos that they name are there or may be missing."""
+    if asked.annotations is None or asked.videos is None:
+        return
+    spans = BENCHMARKS[asked.name].spans(asked.annotations)
+    found = available_videos(spans, asked.videos, is_allowing_missing=is_allowing_missing)
+    if not any(span.video_id in found for span in spans):
+        raise ConfigError(f"--evaluate {asked.name}: {asked.videos} has not one of the annotated videos")
+
+
+def _scores(asked: Asked, folder: Path, device: torch.device, *, is_allowing_missing: bool) -> dict[str, float]:
     options = SourceOptions(
         annotations=asked.annotations,
         videos=asked.videos,
@@ -95,7 +153,7 @@ def _scores(asked: Asked, folder: Path, device: torch.device) -> dict[str, float
         features=None,
         similarity="cosine",
         archive=None,
-        is_allowing_missing=False,
+        is_allowing_missing=is_allowing_missing and asked.annotations is not None,
         is_cached=False,  # the embeddings of a folder that is soon deleted
     )
     result = run_benchmark(BENCHMARKS[asked.name], options)

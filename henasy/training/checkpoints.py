@@ -51,7 +51,7 @@ class Checkpoints:
         return path
 
     def add_scores(self, step: int, scores: Mapping[str, float]) -> None:
-        """Remembers the scores of a step's folder."""
+        """Remembers the scores of a step's folder; none, where the evaluations failed, are remembered too."""
         finite = {name: value for name, value in scores.items() if math.isfinite(value)}
         self._store(self.scores() | {self.path(step).name: finite})
 
@@ -71,13 +71,13 @@ class Checkpoints:
         return read
 
     def best(self, metric: str) -> Path | None:
-        """The folder with the highest score, the earlier of equals; None when none was scored.
+        """The folder with the highest score, the earlier of equals; None when none has scores.
 
         Raises:
             ConfigError: evaluations do not give that score.
         """
         scores = self.scores()
-        if not scores:
+        if not any(scores.values()):
             return None
         if not any(metric in one for one in scores.values()):
             given = sorted({name for one in scores.values() for name in one})

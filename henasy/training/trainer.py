@@ -27,6 +27,7 @@ from henasy.training.config import TrainConfig
 from henasy.training.distributed import ALONE, Peers
 from henasy.training.joint_contrast import JointObjective, backward_jointly
 from henasy.training.log import TrainLog
+from henasy.training.optimizer import make_optimizer
 from henasy.training.run_lock import run_lock
 from henasy.training.schedule import learning_rate
 from henasy.training.state import load_latest_state, require_same_settings, save_state
@@ -155,6 +156,8 @@ class Trainer(Generic[Batch]):
     def _steps(self) -> Iterator[int]:
         first = self._resume()
         log = self.peers.together(lambda: self._open_log(first))
+        if self.peers.on_main(lambda: self._is_evaluation_missing(first)):
+            self._evaluate(first, log)
         pace = Pace()
         started_s = time.monotonic()
         batches = self._prefetched(first)
@@ -303,43 +306,61 @@ class Trainer(Generic[Batch]):
         return done == self.config.num_steps or (every > 0 and done % every == 0)
 
     def _evaluate_and_save(self, done: int, log: TrainLog | None) -> None:
+        """The state comes first: an evaluation that fails, or is killed, costs no step."""
         is_evaluating = self._is_due(done, self.config.evaluate_every)
         is_saving = self._is_due(done, self.config.checkpoint_every)
         if is_evaluating or is_saving:
-            scores = self.peers.on_main(lambda: self._scores(done, is_evaluating=is_evaluating))
-            if log is not None and scores:
-                log.write(done - 1, scores)
-            if scores:
-                self.report("  evaluation  " + "  ".join(f"{k} {v:.4g}" for k, v in scores.items()))
-        if is_saving:
-            self.peers.on_main(lambda: self._save(done))
+            self.peers.on_main(lambda: self._save(done, has_state=is_saving))
+        if is_evaluating and self._has_evaluation:
+            self._evaluate(done, log)
+        if is_saving and self.checkpoints is not None:
+            checkpoints = self.checkpoints
+            self.peers.on_main(lambda: checkpoints.prune(self.config.num_kept, self.config.best_metric))
 
-    def _scores(self, done: int, *, is_evaluating: bool) -> dict[str, float]:
-        """Writes the checkpoint folder; what the evaluations that are due give for the model and for the folder."""
+    def _evaluate(self, done: int, log: TrainLog | None) -> None:
+        scores = self.peers.on_main(lambda: self._scores(done))
+        if log is not None and scores:
+            log.write(done - 1, scores)
+        if scores:
+            self.report("  evaluation  " + "  ".join(f"{k} {v:.4g}" for k, v in scores.items()))
+
+    def _scores(self, done: int) -> dict[str, float]:
+        """What the evaluations give for the model, and for the folder that was just written."""
         scores: dict[str, float] = {}
-        if is_evaluating and self.evaluate is not None:
+        if self.evaluate is not None:
             scores |= self.evaluate()
         if self.checkpoints is not None:
-            folder = self.checkpoints.write(done)
-            if is_evaluating and self.checkpoints.evaluate is not None:
-                scores |= self.checkpoints.evaluate(folder)
-            if scores:
-                self.checkpoints.add_scores(done, scores)
+            if self.checkpoints.evaluate is not None:
+                scores |= self.checkpoints.evaluate(self.checkpoints.path(done))
+            self.checkpoints.add_scores(done, scores)
         return scores
 
-    def _save(self, done: int) -> None:
-        save_state(
-            self.folder,
-            step=done,
-            config=self.config,
-            model=self.model,
-            optimizer=self.optimizer,
-            scaler=self.scaler,
-            num_processes=self.peers.size,
-            num_kept=self.config.num_kept,
-        )
+    @property
+    def _has_evaluation(self) -> bool:
+        return self.evaluate is not None or (self.checkpoints is not None and self.checkpoints.evaluate is not None)
+
+    def _is_evaluation_missing(self, first: int) -> bool:
+        """Whether the run was killed between the state that it goes on from and that step's scores."""
+        is_due = first > 0 and self._has_evaluation and self._is_due(first, self.config.evaluate_every)
+        if self.checkpoints is None or not is_due:
+            return False
+        path = self.checkpoints.path(first)
+        return path.exists() and path.name not in self.checkpoints.scores()
+
+    def _save(self, done: int, *, has_state: bool) -> None:
         if self.checkpoints is not None:
-            self.checkpoints.prune(self.config.num_kept, self.config.best_metric)
+            self.checkpoints.write(done)
+        if has_state:
+            save_state(
+                self.folder,
+                step=done,
+                config=self.config,
+                model=self.model,
+                optimizer=self.optimizer,
+                scaler=self.scaler,
+                num_processes=self.peers.size,
+                num_kept=self.config.num_kept,
+            )
 
     def _line(self, done: int, values: Mapping[str, float], rates: Mapping[str, float], step_s: float) -> str:
         left_min = (self.config.num_steps - done) * step_s / 60
@@ -361,19 +382,3 @@ def _require_possible(config: TrainConfig, objective: object, device: torch.devi
 
 def _say_nothing(line: str) -> None:
     pass
-
-
-def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW over the trainable parameters; matrices decay, but for the patch map, embeddings and tokens."""
-    decayed: list[nn.Parameter] = []
-    plain: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        is_matrix = parameter.ndim >= 2 and not any(w in name for w in ("embed", "token", "embedding"))
-        (decayed if is_matrix else plain).append(parameter)
-    groups = [
-        {"params": decayed, "weight_decay": config.weight_decay},
-        {"params": plain, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, config.beta2))

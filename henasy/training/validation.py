@@ -14,6 +14,8 @@ from henasy.text.tokenizer import Tokenizer
 from henasy.training.data import CacheBatches, ClipCache
 
 NUM_CHOICES = 5
+SCORES = ("inter", "intra", "noun", "verb")
+"""What `Validation.scores` gives: five-way questions between and within videos, nouns and verbs among all."""
 Embed = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -33,7 +35,7 @@ class Validation:
     def scores(
         self, embed_video: Embed, embed_text: Embed, *, device: torch.device, batch: int = 50
     ) -> dict[str, float]:
-        """Accuracies in [0, 1]: five-way between and within videos, and of nouns and verbs among all."""
+        """Accuracies in [0, 1], by `SCORES`."""
         with torch.inference_mode():
             video = torch.cat(
                 [
@@ -46,12 +48,13 @@ class Validation:
                 for tokens in (self.texts, self.nouns, self.verbs)
             )
         cache = self.source.cache
-        return {
-            "inter": _accuracy(text, video, self.inter),
-            "intra": _accuracy(text, video, self.intra),
-            "noun": _word_accuracy(video, nouns, cache.noun_rows[self.rows]),
-            "verb": _word_accuracy(video, verbs, cache.verb_rows[self.rows]),
-        }
+        values = (
+            _accuracy(text, video, self.inter),
+            _accuracy(text, video, self.intra),
+            _word_accuracy(video, nouns, cache.noun_rows[self.rows]),
+            _word_accuracy(video, verbs, cache.verb_rows[self.rows]),
+        )
+        return dict(zip(SCORES, values, strict=True))
 
 
 def questions(

@@ -61,6 +61,27 @@ def videos_by_id(folder: Path, *, numbered_chunk_s: int | None = None) -> dict[s
     return videos
 
 
+def annotated_videos(folder: Path, video_ids: Iterable[str]) -> dict[str, VideoFiles]:
+    """Every video below a folder by its id, in the reading of `<uid>/<number>.mp4` that has more of the wanted ids.
+
+    Either as EgoVLP's chunks of 600 s or, as of every other file, as whole videos.
+
+    Raises:
+        NotFoundError, InputError: as `videos_by_id`.
+    """
+    wanted = set(video_ids)
+    chunked = videos_by_id(folder, numbered_chunk_s=EGOVLP_CHUNK_S)
+    if not missing_videos(wanted, chunked):
+        return chunked
+    try:
+        whole = videos_by_id(folder)
+    except InputError:
+        if wanted.isdisjoint(chunked):
+            raise
+        return chunked
+    return max(chunked, whole, key=lambda found: len(wanted & found.keys()))
+
+
 def missing_videos(wanted: Iterable[str], found: dict[str, VideoFiles]) -> list[str]:
     """The ids without a file, sorted."""
     return sorted(set(wanted) - set(found))
@@ -92,7 +113,7 @@ def _listed(folder: Path) -> Iterator[tuple[Path, list[Path]]]:
 def _add(videos: dict[str, VideoFiles], files: VideoFiles) -> None:
     known = videos.setdefault(files.video_id, files)
     if known is not files:
-        hint = "; chunks must lie in a folder <uid>.mp4, EgoVLP's <uid>/<number>.mp4 is not read"
+        hint = "; chunks must lie in a folder <uid>.mp4, or be those of <uid>/<number>.mp4 of annotated videos"
         raise InputError(
             "videos",
             f"{files.paths[0]} and {known.paths[0]} have the same id {files.video_id!r}"

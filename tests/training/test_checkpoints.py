@@ -124,6 +124,34 @@ def test_trainer_scores_folders_and_keeps_the_best(tmp_path: Path) -> None:
     assert [line["egomcq_inter"] for line in lines if "egomcq_inter" in line] == [0.2, 0.8, 0.4]
 
 
+def test_evaluation_that_is_cut_costs_no_step_and_is_made_up_for(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def evaluate(folder: Path) -> dict[str, float]:
+        seen.append(folder.name)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return {"inter": 0.5}
+
+    checkpoints = Checkpoints(tmp_path / "checkpoints", written, evaluate=evaluate)
+    with pytest.raises(KeyboardInterrupt):
+        trainer_in(tmp_path, checkpoints, best_metric="inter").run()
+    assert names(tmp_path)[-1] == "step-00000004"
+    assert trainer_in(tmp_path, checkpoints, best_metric="inter").run() == 2
+    assert seen == ["step-00000002", "step-00000004", "step-00000004", "step-00000006"]
+    assert trainer_in(tmp_path, checkpoints, best_metric="inter").run() == 0
+    assert len(seen) == 4
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "inter" in line] == [1, 3, 5]
+
+
+def test_evaluation_without_scores_is_remembered_and_none_is_the_best(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path / "checkpoints", written, evaluate=lambda folder: {})
+    trainer_in(tmp_path, checkpoints, best_metric="inter", num_kept=1).run()
+    assert checkpoints.best("inter") is None
+    assert list(checkpoints.scores()) == ["step-00000002", "step-00000004", "step-00000006"]
+
+
 def test_full_disk_leaves_the_state_before_it_whole(tmp_path: Path) -> None:
     trainer_in(tmp_path, num_steps=4).run()
     later = trainer_in(tmp_path, num_steps=4)

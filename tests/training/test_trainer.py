@@ -11,9 +11,10 @@ from torch import nn
 from henasy.errors import CheckpointError, ConfigError, TrainingError
 from henasy.training.config import TrainConfig
 from henasy.training.log import TrainLog, plot_log, read_log
+from henasy.training.optimizer import make_optimizer
 from henasy.training.schedule import learning_rate
 from henasy.training.state import load_latest_state
-from henasy.training.trainer import Trainer, make_optimizer
+from henasy.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 

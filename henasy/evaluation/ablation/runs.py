@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -203,9 +204,10 @@ class Runner:
             ConfigError: the archive gives too few questions, or a folder holds something else.
         """
         experiment = self._experiment
-        for folder in (experiment.folder, experiment.results.parent):
-            folder.mkdir(parents=True, exist_ok=True)
-        with sole_writer(experiment.folder), sole_writer(experiment.results.parent):
+        with ExitStack() as held:
+            for folder in {experiment.folder.resolve(), experiment.results.parent.resolve()}:
+                folder.mkdir(parents=True, exist_ok=True)
+                held.enter_context(sole_writer(folder))
             finished = {run.settings for run in read_results(experiment.results)}
             missing = [one for one in experiment.wanted() if self._stage.settings(*one) not in finished]
             if not missing:

@@ -31,7 +31,7 @@ from henasy.evaluation.encoding.cached_encoding import (
 from henasy.evaluation.encoding.frame_rules import MAX_PAST_END_S, FrameSelector, Span
 from henasy.evaluation.encoding.source import Similarity, VideoSource
 from henasy.evaluation.encoding.span_frames import RefusedSpans
-from henasy.video.video_files import VideoFiles, missing_videos, videos_by_id
+from henasy.video.video_files import VideoFiles, annotated_videos, missing_videos
 
 _LISTED = 100
 
@@ -174,8 +174,9 @@ def available_videos(spans: Sequence[Span], folder: Path, *, is_allowing_missing
     Raises:
         NotFoundError: if some are missing and that is not allowed; the message lists them.
     """
-    found = videos_by_id(folder)
-    missing = missing_videos((span.video_id for span in spans), found)
+    wanted = {span.video_id for span in spans}
+    found = annotated_videos(folder, wanted)
+    missing = missing_videos(wanted, found)
     if missing and not is_allowing_missing:
         shown = ", ".join(missing[:_LISTED]) + (", ..." if len(missing) > _LISTED else "")
         raise NotFoundError(

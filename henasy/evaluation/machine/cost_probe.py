@@ -23,7 +23,7 @@ from henasy.model.build import build
 from henasy.model.config import DualConfig, ModelConfig, config_from_dict, config_to_dict
 from henasy.model.henasy import Henasy
 from henasy.training.config import TrainConfig
-from henasy.training.trainer import make_optimizer
+from henasy.training.optimizer import make_optimizer
 
 INFERENCE, TRAINING = "inference", "training"
 _KILLED = -9

@@ -8,7 +8,7 @@ from henasy.evaluation.encoding.source import VideoSource
 from henasy.evaluation.pages.details import ItemPicture, Wanted
 from henasy.evaluation.pages.html_report import write_report
 from henasy.evaluation.tasks.result import BenchmarkResult
-from henasy.video.video_files import videos_by_id
+from henasy.video.video_files import annotated_videos, videos_by_id
 
 
 def report_run(path: Path, result: BenchmarkResult) -> None:
@@ -32,7 +32,8 @@ def draw_clips(source: VideoSource, selector: FrameSelector, wanted: Sequence[Wa
     from henasy.evaluation.pages.item_pictures import item_pictures
 
     encoder = load_encoder(source.model, device=source.device, num_frames=source.num_frames)
-    return item_pictures(wanted, encoder, selector, videos_by_id(source.videos))
+    found = annotated_videos(source.videos, (one.span.video_id for one in wanted))
+    return item_pictures(wanted, encoder, selector, found)
 
 
 def draw_in_clips(source: VideoSource, clips: Mapping[str, Span], wanted: Sequence[Wanted]) -> Sequence[ItemPicture]:

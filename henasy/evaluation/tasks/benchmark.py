@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from henasy.errors import InputError
-from henasy.evaluation.encoding.frame_rules import FrameSelector
+from henasy.evaluation.encoding.frame_rules import FrameSelector, Span
 from henasy.evaluation.encoding.source import AnnotatedVideos, FeatureSource, SourceOptions, VideoSource, choose_source
 from henasy.evaluation.pages.details import Details, ItemPicture, Wanted
 from henasy.evaluation.pages.run_report import draw_clips
@@ -51,8 +51,12 @@ class Benchmark:
     title: str
     columns: tuple[str, ...]
     """Heads of the table, one per score."""
+    scores: tuple[str, ...]
+    """Keys of the scores."""
     published: tuple[PublishedRow, ...]
     """Rows of the papers, shown beside real data only."""
+    spans: Callable[[Path], Sequence[Span]]
+    """What its annotations cut from their videos."""
     score_videos: Callable[[VideoSource], Scored]
     score_features: Callable[[FeatureSource], Scored] | None
     """None where embeddings made elsewhere cannot be scored."""
@@ -78,6 +82,7 @@ def run_benchmark(benchmark: Benchmark, options: SourceOptions) -> BenchmarkResu
     else:
         videos = source if isinstance(source, VideoSource) else source.as_videos(*benchmark.rendered(source.archive))
         scored = benchmark.score_videos(videos)
+    assert tuple(scored.scores) == benchmark.scores
     title = benchmark.title if scored.remark is None else f"{benchmark.title}; {scored.remark}"
     return BenchmarkResult(
         title=benchmark.title,

@@ -1,5 +1,6 @@
 """EgoHOIBench from annotations and embeddings to a result."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from henasy.evaluation.annotations.egohoi import NUM_CAPTIONS, EgoHoi, annotation_file, load_egohoi
 from henasy.evaluation.encoding.features import compared_features
-from henasy.evaluation.encoding.frame_rules import EGO4D_FRAMES
+from henasy.evaluation.encoding.frame_rules import EGO4D_FRAMES, Span
 from henasy.evaluation.encoding.source import AnnotatedVideos, FeatureSource, VideoSource
 from henasy.evaluation.metrics.word_swaps import word_swap_scores
 from henasy.evaluation.pages.choice_details import swap_details
@@ -22,6 +23,11 @@ PUBLISHED_ITEMS = 29_651
 
 Its README says about 29 thousand.
 """
+
+
+def annotated_spans(annotations: Path) -> Sequence[Span]:
+    """What the annotations cut from their videos."""
+    return load_egohoi(annotations).distinct_spans()[0]
 
 
 def score_videos(source: VideoSource) -> Scored:
@@ -110,7 +116,9 @@ def rendered_files(archive: Path | None) -> AnnotatedVideos:
 EGOHOI = Benchmark(
     title="EgoHOIBench, zero-shot, percent",
     columns=("verb", "noun", "action"),
+    scores=("verb", "noun", "action"),
     published=EGOHOI_ROWS,
+    spans=annotated_spans,
     score_videos=score_videos,
     score_features=score_features,
     selector=EGO4D_FRAMES,

@@ -1,5 +1,6 @@
 """EgoMCQ from annotations and embeddings to a result."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from henasy.evaluation.annotations.egomcq import NUM_CHOICES, EgoMcq, annotation_file, load_egomcq
 from henasy.evaluation.encoding.features import compared_features
-from henasy.evaluation.encoding.frame_rules import EGO4D_FRAMES
+from henasy.evaluation.encoding.frame_rules import EGO4D_FRAMES, Span
 from henasy.evaluation.encoding.source import AnnotatedVideos, FeatureSource, VideoSource
 from henasy.evaluation.metrics.multiple_choice import multiple_choice_scores
 from henasy.evaluation.pages.mcq_details import mcq_details
@@ -21,6 +22,11 @@ FEWEST_PUBLISHED = 38_000
 
 Its exact size stands in no repository (PROTOCOLS section 3.1).
 """
+
+
+def annotated_spans(annotations: Path) -> Sequence[Span]:
+    """What the annotations cut from their videos."""
+    return load_egomcq(annotations).distinct_spans()[0]
 
 
 def score_videos(source: VideoSource) -> Scored:
@@ -126,7 +132,9 @@ def rendered_files(archive: Path | None) -> AnnotatedVideos:
 EGOMCQ = Benchmark(
     title="EgoMCQ, zero-shot, percent",
     columns=("inter", "intra"),
+    scores=("inter", "intra"),
     published=EGOMCQ_ROWS,
+    spans=annotated_spans,
     score_videos=score_videos,
     score_features=score_features,
     selector=EGO4D_FRAMES,

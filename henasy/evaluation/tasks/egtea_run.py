@@ -5,6 +5,7 @@ A clip is seen in 30 views, ten times and three crops each; its score for a clas
 N clips, V views, C classes, D width of the joint space.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from henasy.evaluation.annotations.egtea import PUBLISHED_DIGEST, EgteaTest, annotation_files, load_egtea, split_digest
 from henasy.evaluation.encoding.features import compared_features
+from henasy.evaluation.encoding.frame_rules import Span
 from henasy.evaluation.encoding.source import AnnotatedVideos, FeatureSource, VideoSource
 from henasy.evaluation.metrics.classification import (
     confusion_matrix,
@@ -29,6 +31,11 @@ from henasy.evaluation.tasks.report import file_digest
 NUM_FRAMES = 16
 _PUBLISHED_SIZES = (2022, 106)
 """Clips and actions of test split 1."""
+
+
+def annotated_spans(annotations: Path) -> Sequence[Span]:
+    """What the annotations cut from their videos."""
+    return load_egtea(annotations).spans
 
 
 def score_videos(source: VideoSource) -> Scored:
@@ -127,7 +134,9 @@ def rendered_files(archive: Path | None) -> AnnotatedVideos:
 EGTEA = Benchmark(
     title="EGTEA action recognition, zero-shot, percent",
     columns=("top-1", "mean class"),
+    scores=("top1", "mean_class"),
     published=EGTEA_ROWS,
+    spans=annotated_spans,
     score_videos=score_videos,
     score_features=score_features,
     rendered=rendered_files,

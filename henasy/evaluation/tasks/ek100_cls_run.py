@@ -5,6 +5,7 @@ likewise: no temperature has to be chosen, as a sum of probabilities would need,
 always the best verb.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from henasy.evaluation.annotations.epic100_actions import (
     load_epic_actions,
 )
 from henasy.evaluation.encoding.features import compared_features
-from henasy.evaluation.encoding.frame_rules import EK100_FRAMES
+from henasy.evaluation.encoding.frame_rules import EK100_FRAMES, Span
 from henasy.evaluation.encoding.source import AnnotatedVideos, FeatureSource, VideoSource
 from henasy.evaluation.metrics.classification import best_of_groups, target_ranks, top_k_accuracy
 from henasy.evaluation.pages.choice_details import class_details
@@ -29,6 +30,11 @@ from henasy.evaluation.tasks.benchmark import Benchmark, Scored, kept_rows
 from henasy.evaluation.tasks.class_texts import class_texts, class_vectors
 from henasy.evaluation.tasks.published import EK100_CLS_ROWS
 from henasy.evaluation.tasks.report import file_digest
+
+
+def annotated_spans(annotations: Path) -> Sequence[Span]:
+    """What the annotations cut from their videos."""
+    return [clip.span for clip in load_epic_actions(annotations).clips]
 
 
 def score_videos(source: VideoSource) -> Scored:
@@ -131,7 +137,9 @@ def rendered_files(archive: Path | None) -> AnnotatedVideos:
 EK100_CLS = Benchmark(
     title="EK100 action recognition, zero-shot, percent",
     columns=("action top-1", "action top-5", "verb top-1", "verb top-5", "noun top-1", "noun top-5"),
+    scores=("action_top1", "action_top5", "verb_top1", "verb_top5", "noun_top1", "noun_top5"),
     published=EK100_CLS_ROWS,
+    spans=annotated_spans,
     score_videos=score_videos,
     score_features=score_features,
     selector=EK100_FRAMES,

@@ -41,6 +41,7 @@ class EgoClips(NamedTuple):
         return {
             "annotations": self.table.digest,
             "usable": hashlib.sha256(self.usable.tobytes()).hexdigest(),
+            "taxonomy": self.taxonomy.digest(),
             "boxes": None if self.boxes is None else self.boxes.digest,
             "phrases": None if self.phrases is None else self.phrases.digest,
         }

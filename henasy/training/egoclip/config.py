@@ -9,6 +9,8 @@ from henasy.losses.total import LossWeights
 from henasy.video.views import CROPS
 
 MOMENTS = ("random", "middle")
+TOLERANCES = ("max_missing_share", "max_refused_share")
+"""Settings that only say when a run stops, so that it may go on with others."""
 
 
 class EgoClipFiles(NamedTuple):
@@ -28,7 +30,10 @@ class EgoClipFiles(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class EgoClipRecipe:
-    """What is learnt from the data and how they are read; stored with the run, which goes on with the same alone."""
+    """What is learnt from the data and how they are read.
+
+    Stored with the run, which goes on with the same alone, but for `TOLERANCES`.
+    """
 
     num_epochs: float = 5.0
     """Times that every clip is an anchor. Paper, section 5.1."""

@@ -1,13 +1,16 @@
 """Clips that could not be decoded: listed in a file of the run, counted, and too many of them stop it.
 
-refused.jsonl     one line per clip: clip_idx, video_uid, start_s, end_s, reason
+refused.jsonl     one line per clip: row, clip_idx, video_uid, start_s, end_s, reason; and how many clips the process
+                  had asked for and was refused by then, from which a restarted run counts on
 """
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 from henasy.errors import TrainingError
 from henasy.training.egoclip.annotations import ClipTable
@@ -31,11 +34,11 @@ class Refusals:
             report: is told of the first refusals.
         """
         self._path, self._table, self._max_share, self._report = path, table, max_share, report
-        lines = path.read_text().splitlines() if path.exists() else []
-        known = [json.loads(line) for line in lines if line.endswith("}")]
+        known = _whole_lines(path)
         self._reasons = {int(line["row"]): str(line["reason"]) for line in known}
         self._lock = Lock()
-        self.num_asked = self.num_refused = 0
+        self.num_asked = max((int(line.get("num_asked", 0)) for line in known), default=0)
+        self.num_refused = max((int(line.get("num_refused", 0)) for line in known), default=0)
 
     def reason(self, row: int) -> str | None:
         """Why a clip was refused before, None if it was not."""
@@ -74,6 +77,27 @@ class Refusals:
             "start_s": float(self._table.start_s[row]),
             "end_s": float(self._table.end_s[row]),
             "reason": reason,
+            "num_asked": self.num_asked,
+            "num_refused": self.num_refused,
         }
         with self._path.open("a") as stream:
             stream.write(json.dumps(line) + "\n")
+
+
+def _whole_lines(path: Path) -> list[dict[str, Any]]:
+    """The list as it stands; of a line that a power cut or a full disk left torn, the file is rid."""
+    if not path.exists():
+        return []
+    texts = path.read_text(errors="replace").splitlines(keepends=True)
+    known, whole = [], []
+    for text in texts:
+        try:
+            known.append(json.loads(text))
+        except json.JSONDecodeError:
+            continue
+        whole.append(text.rstrip("\n") + "\n")
+    if whole != texts:
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text("".join(whole))
+        os.replace(temporary, path)
+    return known

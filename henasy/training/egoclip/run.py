@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from henasy.checkpoint.folder import Checkpoint, read_checkpoint, save_checkpoint
+from henasy.checkpoint.space import space_id
 from henasy.checkpoint.training_note import TrainingNote
 from henasy.errors import CheckpointError, ConfigError
 from henasy.model.build import build_henasy
@@ -30,7 +31,7 @@ from henasy.training.config import FREE, TrainConfig
 from henasy.training.data import TrainBatch
 from henasy.training.distributed import ALONE, Peers
 from henasy.training.egoclip.clips import EgoClips, open_egoclip
-from henasy.training.egoclip.config import EgoClipFiles, EgoClipRecipe
+from henasy.training.egoclip.config import TOLERANCES, EgoClipFiles, EgoClipRecipe
 from henasy.training.egoclip.refusals import Refusals
 from henasy.training.egoclip.source import EgoClipBatches, Sampling
 from henasy.training.objectives import HenasyObjective, Words
@@ -92,8 +93,9 @@ def train_egoclip(
     clips = peers.main_first(lambda: open_egoclip(run.files, run.recipe, run.out, cache=run.cache, report=say))
     num_steps = min(run.train.num_steps, run.recipe.num_steps(len(clips), run.train.batch_size))
     run = replace(run, train=replace(run.train, num_steps=num_steps))
-    peers.on_main(lambda: keep_settings(run, config, clips))
-    say(json.dumps(_settings(run, config, clips), indent=2))
+    settings = _settings(run, config, start, clips)
+    peers.on_main(lambda: keep_settings(run.out, settings))
+    say(json.dumps(settings, indent=2))
     model = _train(run, config, start, clips, device=device, peers=peers, evaluate=evaluate, report=say)
     folder = run.out / "checkpoint"
     peers.on_main(lambda: save_checkpoint(folder, _trained(model, start, run, clips)))
@@ -128,13 +130,13 @@ def sizes(preset: str, start: Checkpoint) -> HenasyConfig:
     return replace(wanted, dual=start.model.config)
 
 
-def keep_settings(run: EgoClipRun, config: HenasyConfig, clips: EgoClips) -> None:
-    """Writes what the run is started with; a run that is there already must have been started with the same.
+def keep_settings(run: Path, settings: dict[str, Any]) -> None:
+    """Writes what a run is started with; one that is there already must have been started with the same.
 
     Raises:
-        ConfigError: it was started with other settings or data.
+        ConfigError: it was started with other settings, data or weights.
     """
-    path, settings = run.out / "settings.json", _settings(run, config, clips)
+    path = run / "settings.json"
     if path.exists():
         stored = json.loads(path.read_text())
         changed = {
@@ -143,7 +145,7 @@ def keep_settings(run: EgoClipRun, config: HenasyConfig, clips: EgoClips) -> Non
             if _fixed(stored).get(name) != value
         }
         if changed:
-            raise ConfigError(f"{run.out} holds a run with other settings (stored, asked): {changed}")
+            raise ConfigError(f"{run} holds a run with other settings (stored, asked): {changed}")
     temporary = path.with_suffix(".new")
     temporary.write_text(json.dumps(settings, indent=2))
     temporary.replace(path)
@@ -250,8 +252,9 @@ def _trained(model: Henasy, start: Checkpoint, run: EgoClipRun, clips: EgoClips)
     return Checkpoint(model=model, spec=start.spec, tokenizer=start.tokenizer, training=note)
 
 
-def _settings(run: EgoClipRun, config: HenasyConfig, clips: EgoClips) -> dict[str, Any]:
+def _settings(run: EgoClipRun, config: HenasyConfig, start: Checkpoint, clips: EgoClips) -> dict[str, Any]:
     return {
+        "start": space_id(start),
         "recipe": run.recipe.to_dict(),
         "train": run.train.to_dict(),
         "preset": run.preset,
@@ -268,13 +271,15 @@ def _settings(run: EgoClipRun, config: HenasyConfig, clips: EgoClips) -> dict[st
 
 
 def _fixed(settings: dict[str, Any]) -> dict[str, Any]:
-    """What a run cannot change on the way: all but where files lie and how fast it goes.
+    """What a run cannot change on the way: all but where files lie, how fast it goes and what it puts up with.
 
     Settings that came after a run was begun have their defaults in it.
     """
     whole = TrainConfig.from_dict(settings["train"]).to_dict()
     train = {name: value for name, value in whole.items() if name not in FREE}
-    return {name: value for name, value in settings.items() if name not in ("places", "train")} | train
+    recipe = {name: value for name, value in settings["recipe"].items() if name not in TOLERANCES}
+    others = {name: value for name, value in settings.items() if name not in ("places", "train", "recipe")}
+    return {"recipe": recipe, **others, **train}
 
 
 def _say_nothing(_: str) -> None:

@@ -6,6 +6,8 @@ for. The published files have rows that EgoExoLearn added behind Ego4D's own 582
 
 import ast
 import csv
+import hashlib
+import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,6 +42,10 @@ class Taxonomy(NamedTuple):
     """Each surface word of a noun once, in the order of the groups."""
     word_rows: dict[str, int]
     """Row of each word in `words`."""
+
+    def digest(self) -> str:
+        """What tells it from others: labels and groups, in their order."""
+        return hashlib.sha256(json.dumps([self.nouns, self.verbs]).encode()).hexdigest()
 
 
 def read_taxonomy(folder: Path) -> Taxonomy:

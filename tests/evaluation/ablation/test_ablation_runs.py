@@ -174,7 +174,8 @@ def test_interrupted_and_gone_on_with_as_if_nothing_had_been(experiment: MakeExp
 
 
 def test_readings_of_the_complete_row_are_asked_beside_it(experiment: MakeExperiment, first_stage: Path) -> None:
-    one = replace(experiment("one"), rows=("complete",), seeds=(1,))
+    one = experiment("one")
+    one = replace(one, rows=("complete",), seeds=(1,), results=one.folder / "ablations.jsonl")
     added, stage = _run(one)
     assert added == 1
     runs = {run.row: run for run in read_results(one.results)}

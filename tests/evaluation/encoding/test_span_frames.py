@@ -23,7 +23,7 @@ from henasy.evaluation.encoding.frame_rules import (
 from henasy.evaluation.encoding.span_frames import SpanBatch, read_spans
 from henasy.video.probe import VideoInfo, probe
 from henasy.video.reference_frames import timestamp_s
-from henasy.video.video_files import VideoFiles, missing_videos, videos_by_id
+from henasy.video.video_files import VideoFiles, annotated_videos, missing_videos, videos_by_id
 
 STEP = 4
 """Grey levels from one frame to the next: survives H.264, and tells 50 frames apart."""
@@ -201,8 +201,20 @@ def test_egovlp_folders_are_refused_by_name(tmp_path: Path) -> None:
     write_grey_video(tmp_path / "one" / "0.mp4", 2)
     assert missing_videos(["one"], videos_by_id(tmp_path)) == ["one"]
     write_grey_video(tmp_path / "two" / "0.mp4", 2)
-    with pytest.raises(InputError, match=r"same id '0'; chunks must lie in .* EgoVLP's <uid>/<number>.mp4 is not read"):
+    with pytest.raises(InputError, match=r"same id '0'; chunks must lie in a folder <uid>.mp4, or be"):
         videos_by_id(tmp_path)
+
+
+def test_egovlp_folders_are_read_where_annotations_name_them(tmp_path: Path) -> None:
+    for path in ("one/0.mp4", "one/1.mp4", "two/0.mp4", "12/12.mp4"):
+        write_grey_video(tmp_path / path, 2)
+    found = annotated_videos(tmp_path, ["one", "two"])
+    assert found["one"].chunk_starts_s == (0, 600)
+    assert annotated_videos(tmp_path, ["one", "lost"])["two"].chunk_starts_s == (0,)
+    with pytest.raises(InputError, match="same id '0'"):
+        annotated_videos(tmp_path, ["lost"])
+    only = annotated_videos(write_grey_video(tmp_path / "whole" / "a" / "12.mp4", 2).parents[1], ["12"])
+    assert only["12"].chunk_starts_s is None
 
 
 def test_ego4d_whole_file_uses_its_own_rate(tmp_path: Path) -> None:

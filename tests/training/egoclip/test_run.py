@@ -232,6 +232,16 @@ def test_run_refuses_to_go_on_with_other_settings(exported: Exported, tmp_path: 
     with pytest.raises(ConfigError, match=r"'recipe': .*'segment_s': 30"):
         train(replace(run, recipe=replace(run.recipe, segment_s=30.0)))
     train(replace(run, num_workers=1))  # how fast it goes may change
+    train(replace(run, recipe=replace(run.recipe, max_refused_share=0.5, max_missing_share=0.5)))  # what it bears too
+    save_checkpoint(tmp_path / "other", random_checkpoint("tiny", "dual", seed=2))
+    with pytest.raises(ConfigError, match="'start':"):
+        train(replace(run, model=tmp_path / "other"))
+    taxonomy = tmp_path / "taxonomy"
+    shutil.copytree(exported.files.taxonomy, taxonomy)
+    nouns = taxonomy / "noun_taxonomy.csv"
+    nouns.write_text(nouns.read_text().replace("mug", "beaker"))
+    with pytest.raises(ConfigError, match=r"'digests': .*'taxonomy'"):
+        train(replace(run, files=exported.files._replace(taxonomy=taxonomy)))
     settings = json.loads((run.out / "settings.json").read_text())
     del settings["train"]["backwards"]
     (run.out / "settings.json").write_text(json.dumps(settings))

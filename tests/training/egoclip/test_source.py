@@ -297,6 +297,27 @@ def test_refusals_bear_a_share_of_a_thousand_first(data: Data, tmp_path: Path) -
         refusals.add(10, "v.mp4: fault 0")
 
 
+def test_refusals_of_a_restarted_run_count_on_and_may_be_allowed_more(data: Data, tmp_path: Path) -> None:
+    path = tmp_path / "refused.jsonl"
+
+    def refuse(refusals: Refusals, rows: range) -> None:
+        for row in rows:
+            refusals.count_asked()
+            refusals.add(row, "v.mp4: fault")
+
+    refuse(Refusals(path, data.clips.table, max_share=0.01), range(10))
+    with path.open("a") as stream:
+        stream.write('{"row": 23, "clip_i')  # a power cut
+    with pytest.raises(TrainingError, match="11 of 11 clips"):
+        refuse(Refusals(path, data.clips.table, max_share=0.01), range(10, 11))
+    assert [json.loads(line)["row"] for line in path.read_text().splitlines()] == list(range(11))
+    allowed = Refusals(path, data.clips.table, max_share=0.02)
+    assert (allowed.num_asked, allowed.num_refused, allowed.reason(23)) == (11, 11, None)
+    refuse(allowed, range(11, 20))
+    with pytest.raises(TrainingError, match="21 of 21 clips"):
+        refuse(allowed, range(20, 21))
+
+
 def test_batch_larger_than_the_data_is_refused(data: Data, pool: ViewPool, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="batch_size is 25; there are 24 clips"):
         source(data.clips, pool, tmp_path / "r", batch_size=25)
