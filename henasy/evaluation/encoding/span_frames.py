@@ -3,6 +3,7 @@
 N spans of a batch, T frames.
 """
 
+import os
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -11,12 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from henasy.errors import HenasyError
+from henasy.evaluation.encoding.ahead import read_ahead
 from henasy.evaluation.encoding.frame_rules import BLACK, FramePlace, FrameSelector, Span
 from henasy.video.decode import find_decoder
 from henasy.video.probe import VideoInfo, probe
 from henasy.video.video_files import VideoFiles
 
 Image = NDArray[np.uint8]
+_MOST_THREADS = 8
+"""Each holds up to three batches of decoded frames, about 30 MB each at 288 px."""
 
 
 class SpanBatch(NamedTuple):
@@ -45,6 +49,7 @@ def read_spans(
     *,
     batch_spans: int = 16,
     decoder: str = "pyav",
+    num_threads: int | None = None,
 ) -> Iterator[SpanBatch | RefusedSpans]:
     """Every span exactly once, video by video, in a batch or refused.
 
@@ -55,24 +60,32 @@ def read_spans(
         num_frames: T.
         batch_spans: spans of a batch, at most.
         decoder: name of the decoder.
+        num_threads: videos that are read at a time, ahead of the one whose batches are taken; None for one per
+            processor, at most 8. The answers and their order do not depend on it.
     """
     rows_of: dict[str, list[int]] = {}
     for row, span in enumerate(spans):
         rows_of.setdefault(span.video_id, []).append(row)
-    for video_id, rows in rows_of.items():
+
+    def read(video_id: str) -> Iterator[SpanBatch | RefusedSpans]:
+        rows = rows_of[video_id]
         if video_id not in found:
             yield RefusedSpans(np.array(rows), f"no file of video {video_id}")
-            continue
+            return
         try:
             files = found[video_id]
             infos = [probe(path) for path in files.paths]
         except HenasyError as error:
             yield RefusedSpans(np.array(rows), str(error))
-            continue
+            return
         chosen = _choose({row: spans[row] for row in rows}, files, infos, selector, num_frames)
         for reason, refused_rows in chosen.refused.items():
             yield RefusedSpans(np.array(refused_rows), reason)
         yield from _read_video(files, infos, chosen, batch_spans, decoder)
+
+    return read_ahead(
+        read, list(rows_of), min(_MOST_THREADS, os.cpu_count() or 1) if num_threads is None else num_threads
+    )
 
 
 class _Chosen(NamedTuple):
