@@ -19,14 +19,11 @@ from henasy.scenes.split import Split
 _STOPPED = 130
 
 
-class _Size(click.ParamType[tuple[int, int]]):
-    name = "WIDTHxHEIGHT"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        width, cross, height = str(value).partition("x")
-        if not (cross and width.isdecimal() and height.isdecimal()):
-            self.fail(f"{value!r} is not a size such as 456x256", param, ctx)
-        return int(width), int(height)
+def _size(ctx: click.Context, param: click.Parameter, text: str) -> tuple[int, int]:
+    width, cross, height = text.partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal()):
+        raise click.BadParameter(f"{text!r} is not a size such as 456x256", ctx, param)
+    return int(width), int(height)
 
 
 class _Rate(ProgressColumn):
@@ -49,7 +46,7 @@ def main() -> None:
 @click.option("--videos", "num_videos", type=int, required=True)
 @click.option("--minutes", type=float, default=1.0, show_default=True, help="Length of each video.")
 @click.option("--split", type=click.Choice(["train", "test"]), default="train", show_default=True)
-@click.option("--size", type=_Size(), default="456x256", show_default=True)
+@click.option("--size", metavar="WIDTHxHEIGHT", callback=_size, default="456x256", show_default=True)
 @click.option("--fps", type=int, default=10, show_default=True)
 @click.option("--truth-fps", type=int, default=4, show_default=True, help="Times per second with masks.")
 @click.option(

@@ -7,8 +7,26 @@ from typing import Any
 import click
 
 from henasy.errors import HenasyError
+from henasy.training.share import Share
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def _share(ctx: click.Context, param: click.Parameter, text: str) -> Share:
+    number, _, size = text.partition("/")
+    if not (number.isdecimal() and size.isdecimal() and 1 <= int(number) <= int(size)):
+        raise click.BadParameter(f"{text!r} is no share; allowed: 1/N to N/N, e.g. 1/8", ctx, param)
+    return Share(int(number) - 1, int(size))
+
+
+share_option = click.option(
+    "--share",
+    metavar="I/N",
+    callback=_share,
+    default="1/1",
+    show_default=True,
+    help="Do the I-th of N parts of the work beside other processes with the same OUT; the last one writes it.",
+)
 
 
 def grouped(name: str, build: Callable[..., Any], *options: Decorator) -> Decorator:

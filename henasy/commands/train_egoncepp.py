@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import click
 import torch
@@ -12,6 +12,7 @@ import torch
 from henasy.checkpoint.folder import Checkpoint, read_checkpoint
 from henasy.checkpoint.locate import locate_checkpoint
 from henasy.commands.option_groups import grouped
+from henasy.commands.train_evaluations import Evaluations, evaluation_options, folder_scores
 from henasy.errors import ConfigError, HenasyError
 from henasy.losses.egoncepp import TEMPERATURE
 from henasy.model.adapters import TOWERS, AdapterConfig
@@ -19,11 +20,14 @@ from henasy.training.config import PRECISIONS, TrainConfig
 from henasy.training.continued import ContinuedRecipe, continue_training
 from henasy.training.continued_sources import Clips, EgoClipFolders, archive_clips, egoclip_clips
 from henasy.training.distributed import Peers, join_peers, own_device
+from henasy.training.egoclip.config import EgoClipRecipe
 from henasy.training.egoncepp import SwapConfig
+from henasy.video.views import CROPS
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _CHECKPOINTS = 10
+_READING = EgoClipRecipe()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +39,20 @@ class _Data:
     videos: Path | None
     taxonomy: Path | None
     swaps: Path | None
+    crop: Literal["random", "whole", "center"] | None
+    numbered_chunk_s: int | None
+    max_missing_share: float | None
+    max_refused_share: float | None
 
     def __post_init__(self) -> None:
         needed = {"--annotations": self.annotations, "--videos": self.videos, "--taxonomy": self.taxonomy}
-        given = [name for name, value in {**needed, "--swaps": self.swaps}.items() if value is not None]
+        others: dict[str, object] = {
+            "--swaps": self.swaps,
+            "--crop": self.crop,
+            "--numbered-chunk": self.numbered_chunk_s,
+        }
+        others |= {"--max-missing-share": self.max_missing_share, "--max-refused-share": self.max_refused_share}
+        given = [name for name, value in {**needed, **others}.items() if value is not None]
         if self.archive is not None and given:
             raise ConfigError(f"--archive cannot be used together with {', '.join(given)}")
         missing = [name for name, value in needed.items() if value is None]
@@ -52,8 +66,15 @@ class _Data:
         assert self.annotations is not None
         assert self.videos is not None
         assert self.taxonomy is not None
+        names = ("crop", "numbered_chunk_s", "max_missing_share", "max_refused_share")
+        asked = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         return EgoClipFolders(
-            annotations=self.annotations, videos=self.videos, taxonomy=self.taxonomy, cache=cache, swaps=self.swaps
+            annotations=self.annotations,
+            videos=self.videos,
+            taxonomy=self.taxonomy,
+            cache=cache,
+            swaps=self.swaps,
+            reading=EgoClipRecipe(**asked),
         )
 
 
@@ -73,6 +94,10 @@ def _recipe(
     batch_size: int,
     learning_rate: float,
     precision: str,
+    is_recomputing: bool,
+    checkpoint_every: int | None,
+    num_kept: int,
+    has_tensorboard: bool,
     seed: int,
     rank: int,
     towers: str,
@@ -90,7 +115,11 @@ def _recipe(
             precision=precision,
             recolour=0.3,  # as henasy-tiny's last stage
             seed=seed,
-            checkpoint_every=max(1, num_steps // _CHECKPOINTS),
+            is_recomputing=is_recomputing,
+            evaluate_every=0,
+            checkpoint_every=checkpoint_every or max(1, num_steps // _CHECKPOINTS),
+            num_kept=num_kept,
+            has_tensorboard=has_tensorboard,
         ),
         adapters=AdapterConfig(rank=rank, alpha=rank, towers=towers),
         swaps=SwapConfig(num_verb_swaps=num_verb_swaps, num_noun_swaps=num_noun_swaps),
@@ -116,6 +145,10 @@ _recipe_options = grouped(
     ),
     click.option("--temperature", default=TEMPERATURE, show_default=True, help="Of the contrast."),
     click.option("--precision", type=click.Choice(PRECISIONS), default="bfloat16", show_default=True),
+    click.option("--recompute", "is_recomputing", is_flag=True, help="Activation checkpointing."),
+    click.option("--checkpoint-every", type=click.IntRange(min=1), help="Steps; a tenth of them all."),
+    click.option("--keep", "num_kept", default=2, show_default=True, help="Newest checkpoints to keep."),
+    click.option("--tensorboard", "has_tensorboard", is_flag=True, help="Log for TensorBoard too."),
     click.option("--seed", default=0, show_default=True, help="Fixes batches, swaps and the adapters' start."),
 )
 _data_options = grouped(
@@ -126,6 +159,19 @@ _data_options = grouped(
     click.option("--videos", type=_FOLDER, help="Folder of its videos."),
     click.option("--taxonomy", type=_FOLDER, help="Folder of its noun and verb taxonomy."),
     click.option("--swaps", type=_FILE, help="Parquet of `henasy-train swaps`; none swaps words by the taxonomy."),
+    click.option("--crop", type=click.Choice(CROPS), help=f"Of EgoClip's frames; {_READING.crop}."),
+    click.option(
+        "--numbered-chunk",
+        "numbered_chunk_s",
+        type=int,
+        help=f"Seconds of <uid>/<number>.mp4; {_READING.numbered_chunk_s}.",
+    ),
+    click.option(
+        "--max-missing-share",
+        type=float,
+        help=f"Share of EgoClip's clips that may lack a file or a span; {_READING.max_missing_share}.",
+    ),
+    click.option("--max-refused-share", type=float, help=f"Share that may not decode; {_READING.max_refused_share}."),
 )
 
 
@@ -138,6 +184,7 @@ _data_options = grouped(
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:N, or auto.")
 @click.option("--workers", default=2, show_default=True, help="Processes that decode.")
 @click.option("--threads", default=0, show_default=True, help="CPU threads of the training itself; 0 takes all.")
+@evaluation_options
 def egoncepp(
     checkpoint: str,
     run: Path,
@@ -147,6 +194,7 @@ def egoncepp(
     device: str,
     workers: int,
     threads: int,
+    evaluations: Evaluations,
 ) -> None:
     """Trains low-rank adapters around CHECKPOINT with EgoNCE++ and merges them into RUN/checkpoint.
 
@@ -158,7 +206,9 @@ def egoncepp(
     try:
         if data.archive is None:
             recipe = replace(recipe, train=replace(recipe.train, recolour=0.0))  # real things keep their colours
+        recipe = replace(recipe, train=replace(recipe.train, **evaluations.train_settings()))
         place, folder = own_device(device), locate_checkpoint(checkpoint)
+        scores = folder_scores(evaluations, place, report=click.echo)
         peers = join_peers(place)
         say = click.echo if peers.is_main else _say_nothing
         own = _Place(run, cache or run / "cache", workers, peers, say)
@@ -171,8 +221,10 @@ def egoncepp(
                 captions=clips.captions,
                 swaps=clips.swaps,
                 trained_on=clips.trained_on,
+                digests=clips.digests,
                 device=place,
                 peers=peers,
+                evaluate=scores,
                 report=click.echo,
             )
     except (HenasyError, OSError) as error:

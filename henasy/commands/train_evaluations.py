@@ -22,6 +22,7 @@ from henasy.evaluation.tasks.egomcq_run import EGOMCQ
 from henasy.evaluation.tasks.egtea_run import EGTEA
 from henasy.evaluation.tasks.ek100_cls_run import EK100_CLS
 from henasy.evaluation.tasks.ek100_mir_run import EK100_MIR
+from henasy.training.checkpoints import FolderScores
 
 BENCHMARKS: Mapping[str, Benchmark] = {
     "egomcq": EGOMCQ,
@@ -30,7 +31,6 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "ek100_cls": EK100_CLS,
     "egtea": EGTEA,
 }
-FolderScores = Callable[[Path], dict[str, float]]
 Report = Callable[[str], None]
 
 

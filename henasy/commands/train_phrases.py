@@ -5,11 +5,13 @@ from pathlib import Path
 
 import click
 
+from henasy.commands.option_groups import share_option
 from henasy.errors import HenasyError
 from henasy.text.chat_model import ChatModel
 from henasy.training.egoclip.annotations import open_clips
 from henasy.training.egoclip.taxonomy import check_tags, read_taxonomy
 from henasy.training.egoclip_phrases import unread_file, write_phrases
+from henasy.training.share import Share
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
@@ -24,6 +26,7 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 @click.option("--device", default="cpu", show_default=True, help="Where the model computes: cpu, cuda, cuda:N.")
 @click.option("--batch-size", default=32, show_default=True, help="Narrations that the model answers at a time.")
 @click.option("--max-tokens", default=64, show_default=True, help="An answer is cut after so many.")
+@share_option
 def phrases(
     annotations: Path,
     taxonomy: Path,
@@ -33,6 +36,7 @@ def phrases(
     device: str,
     batch_size: int,
     max_tokens: int,
+    share: Share,
 ) -> None:
     """Writes a verb phrase in "-ing" form for every clip. Killed, the same command goes on where it was."""
     try:
@@ -43,9 +47,11 @@ def phrases(
         if model is not None:
             chat = ChatModel(model, device=device, batch_size=batch_size, max_new_tokens=max_tokens)
         started_s = time.monotonic()
-        counts = write_phrases(table, kinds, out, chat=chat, report=click.echo)
+        counts = write_phrases(table, kinds, out, chat=chat, share=share, report=click.echo)
     except (HenasyError, OSError) as error:
         raise click.ClickException(str(error)) from error
+    if counts is None:
+        return
     took_s = time.monotonic() - started_s
     click.echo(f"wrote {out}: {counts.num_rows:,} clips in {took_s:.0f} s, {counts.num_rows / took_s:,.0f} a second")
     click.echo(f"  {counts.num_answered:,} by the model, {counts.num_empty:,} without a verb")

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import click
 
+from henasy.commands.option_groups import share_option
 from henasy.errors import HenasyError
 from henasy.text.chat_model import ChatModel
 from henasy.training.egoclip.annotations import open_clips
 from henasy.training.egoclip.taxonomy import check_tags, read_taxonomy
 from henasy.training.egoclip_swaps import write_swaps
+from henasy.training.share import Share
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
@@ -25,6 +27,7 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 @click.option("--device", default="cpu", show_default=True, help="Where the model computes: cpu, cuda, cuda:N.")
 @click.option("--batch-size", default=32, show_default=True, help="Narrations that the model answers at a time.")
 @click.option("--max-tokens", default=256, show_default=True, help="An answer is cut after so many.")
+@share_option
 def swaps(
     annotations: Path,
     taxonomy: Path,
@@ -36,6 +39,7 @@ def swaps(
     device: str,
     batch_size: int,
     max_tokens: int,
+    share: Share,
 ) -> None:
     """Writes captions that a clip must not be called, for `egoncepp --swaps`. Killed, the same command goes on."""
     try:
@@ -45,9 +49,11 @@ def swaps(
         chat = None
         if model is not None:
             chat = ChatModel(model, device=device, batch_size=batch_size, max_new_tokens=max_tokens)
-        counts = write_swaps(table, kinds, out, count=count, seed=seed, chat=chat, report=click.echo)
+        counts = write_swaps(table, kinds, out, count=count, seed=seed, chat=chat, share=share, report=click.echo)
     except (HenasyError, OSError) as error:
         raise click.ClickException(str(error)) from error
+    if counts is None:
+        return
     click.echo(f"wrote {out}: {counts.num_rows:,} clips, {counts.num_answered:,} by the model")
     click.echo(
         f"  {counts.num_without:,} clips have no swapped caption: none of their tags' words is in their narration"

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from henasy.errors import CheckpointError, ConfigError
 
+FolderScores = Callable[[Path], Mapping[str, float]]
+"""What evaluations give for a checkpoint folder."""
 FOLDER = "checkpoints"
 SCORES = "scores.json"
 _PREFIX = "step-"
@@ -26,7 +28,7 @@ class Checkpoints:
         folder: Path,
         write: Callable[[Path], None],
         *,
-        evaluate: Callable[[Path], Mapping[str, float]] | None = None,
+        evaluate: FolderScores | None = None,
     ) -> None:
         """Takes what writes the model, as it is when called, into a folder, and what scores such a folder."""
         self.folder, self._write, self.evaluate = folder, write, evaluate

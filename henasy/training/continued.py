@@ -1,6 +1,7 @@
 """Continued training of a checkpoint with EgoNCE++: adapters around its towers, merged at the end.
 
-RUN/run.json            settings and the space of the checkpoint that was given; another run does not go on here
+RUN/run.json            settings, the space of the checkpoint that was given, digests of the data; another run does not
+                        go on here
 RUN/log.jsonl, step-*   as every training
 RUN/checkpoints/step-*  merged, each loads wherever a checkpoint is asked for
 RUN/adapters            the adapters alone
@@ -9,7 +10,7 @@ RUN/checkpoint          the checkpoint with the adapters merged into its weights
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,9 @@ from henasy.checkpoint.space import space_id
 from henasy.errors import ConfigError
 from henasy.losses.egoncepp import TEMPERATURE
 from henasy.model.adapters import AdapterConfig, Adapters
-from henasy.training.checkpoints import FOLDER, Checkpoints
-from henasy.training.config import TrainConfig
+from henasy.training.blocks import recompute_blocks
+from henasy.training.checkpoints import FOLDER, Checkpoints, FolderScores
+from henasy.training.config import FREE, TrainConfig
 from henasy.training.data import TrainBatch
 from henasy.training.distributed import ALONE, Peers
 from henasy.training.egoncepp import Captions, EgoNcePlusPlusObjective, SwapBatch, SwapBatches, SwapConfig, Swaps
@@ -63,8 +65,10 @@ def continue_training(
     captions: Captions,
     swaps: Swaps,
     trained_on: str,
+    digests: Mapping[str, str | None],
     device: torch.device,
     peers: Peers = ALONE,
+    evaluate: FolderScores | None = None,
     report: Callable[[str], None] = print,
 ) -> Path:
     """Trains adapters around a checkpoint, going on where an earlier call stopped; the folder of the merged checkpoint.
@@ -77,33 +81,37 @@ def continue_training(
         captions: of the source's clips.
         swaps: makes the captions that clips are told apart from.
         trained_on: what the clips are, for the training note.
+        digests: what tells clips and words from others; a run goes on with the same alone.
         device: where it computes.
         peers: the processes that share each batch.
+        evaluate: scores a merged checkpoint folder, each time an evaluation is due.
         report: is given a line now and then by the main process.
 
     Raises:
-        ConfigError: the checkpoint cannot read text, peft is missing, or the run was begun with other settings.
+        ConfigError: the checkpoint cannot read text, peft is missing, or the run was begun with other settings or data.
         TrainingError: a loss or a gradient is not finite; nothing of that step was applied.
     """
     base = read_checkpoint(folder)
     if base.tokenizer is None:
         raise ConfigError(f"{folder} has no tokenizer, so it cannot read captions")
     base_space = space_id(base)
-    peers.on_main(lambda: claim_run(run, recipe, base_space))
+    peers.on_main(lambda: claim_run(run, recipe, base_space, digests))
     adapters = Adapters(base.model.to(device), recipe.adapters, seed=recipe.train.seed)
+    if recipe.train.is_recomputing:
+        recompute_blocks(adapters.model)
     batches = SwapBatches(source, captions, swaps, base.tokenizer, recipe.swaps, seed=recipe.train.seed)
 
     def write(path: Path) -> None:
         save_checkpoint(path, merged_checkpoint(folder, adapters, recipe, trained_on))
 
     Trainer[SwapBatch](
-        recipe.train,
+        replace(recipe.train, is_recomputing=False),  # the module that is trained has factors and no blocks
         model=adapters,
         objective=EgoNcePlusPlusObjective(adapters.model, temperature=recipe.temperature, peers=peers),
         source=batches,
         folder=run,
         device=device,
-        checkpoints=Checkpoints(run / FOLDER, write),
+        checkpoints=Checkpoints(run / FOLDER, write, evaluate=evaluate),
         peers=peers,
         report=report,
     ).run()
@@ -133,17 +141,16 @@ def merged_checkpoint(folder: Path, adapters: Adapters, recipe: ContinuedRecipe,
     return replace(base, model=fresh.merge(), training=note)
 
 
-def claim_run(run: Path, recipe: ContinuedRecipe, base_space: str) -> None:
+def claim_run(run: Path, recipe: ContinuedRecipe, base_space: str, digests: Mapping[str, str | None]) -> None:
     """Writes what a run is, or passes when it is just that already.
 
     Raises:
-        ConfigError: it was begun with other settings or another checkpoint.
+        ConfigError: it was begun with other settings, another checkpoint or other data.
     """
-    about: dict[str, Any] = {"base_space_id": base_space, **recipe.to_dict()}
+    about: dict[str, Any] = {"base_space_id": base_space, "data": dict(digests), **_fixed(recipe.to_dict())}
     path = run / RUN_FILE
     if path.exists():
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        stored["train"] = TrainConfig.from_dict(stored.get("train", {})).to_dict()  # what came later has its default
+        stored = _fixed(json.loads(path.read_text(encoding="utf-8")))
         changed = {name: (stored.get(name), about[name]) for name in about if stored.get(name) != about[name]}
         if changed:
             raise ConfigError(f"{run} holds a run with other settings (stored, asked): {changed}")
@@ -155,3 +162,9 @@ def claim_run(run: Path, recipe: ContinuedRecipe, base_space: str) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     os.replace(temporary, path)
+
+
+def _fixed(about: dict[str, Any]) -> dict[str, Any]:
+    """What a run cannot change on the way; settings that came after it was begun have their defaults in it."""
+    whole = TrainConfig.from_dict(about["train"]).to_dict()
+    return {**about, "train": {name: value for name, value in whole.items() if name not in FREE}}

@@ -1,18 +1,19 @@
 """What continued training runs on: a rendered archive's narrated clips, or EgoClip as it lies on disk."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from henasy.checkpoint.folder import Checkpoint, dual_config
 from henasy.errors import ConfigError, NotFoundError
 from henasy.text.stored import AnyTokenizer
-from henasy.training.clip_cache import build_clip_cache
+from henasy.training.clip_cache import archive_digest, build_clip_cache
 from henasy.training.config import TrainConfig
 from henasy.training.data import CacheBatches, ClipCache, TrainBatch
 from henasy.training.distributed import ALONE, Peers
+from henasy.training.egoclip.annotations import file_digest
 from henasy.training.egoclip.clips import open_egoclip
 from henasy.training.egoclip.config import EgoClipFiles, EgoClipRecipe
 from henasy.training.egoclip.refusals import Refusals
@@ -39,6 +40,8 @@ class Clips(NamedTuple):
     swaps: Swaps
     trained_on: str
     """What the clips are, in words."""
+    digests: Mapping[str, str | None]
+    """What tells them, and the words, from others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +54,8 @@ class EgoClipFolders:
     cache: Path
     swaps: Path | None = None
     """Parquet of `henasy-train swaps`; None swaps words by the taxonomy."""
+    reading: EgoClipRecipe = field(default_factory=EgoClipRecipe)
+    """How clips are read and how many may lack; what it says of HENASY's losses is not looked at."""
 
 
 def archive_clips(
@@ -90,7 +95,8 @@ def archive_clips(
         share=peers.share,
     )
     swaps = TaxonomySwaps(word_swaps(read_taxonomy(archive / "taxonomy")))
-    return Clips(source, CacheCaptions(clips), swaps, f"{len(clips):,} narrated clips of a rendered archive")
+    said = f"{len(clips):,} narrated clips of a rendered archive"
+    return Clips(source, CacheCaptions(clips), swaps, said, {"archive": archive_digest(archive)})
 
 
 @contextmanager
@@ -110,7 +116,7 @@ def egoclip_clips(
         NotFoundError, AnnotationError, InputError: as `open_egoclip`.
         ConfigError: a batch needs more clips than there are.
     """
-    settings = EgoClipRecipe()
+    settings = folders.reading
     run.mkdir(parents=True, exist_ok=True)
     files = EgoClipFiles(folders.annotations, folders.videos, folders.taxonomy)
     clips = peers.main_first(lambda: open_egoclip(files, settings, run, cache=folders.cache, report=report))
@@ -131,8 +137,12 @@ def egoclip_clips(
         if folders.swaps is not None:
             given = folders.swaps
             swaps = peers.main_first(lambda: open_swaps(given, clips.table, folders.cache))
+        digests = clips.digests() | {
+            "swaps": None if folders.swaps is None else file_digest(folders.swaps),
+            "crop": settings.crop,
+        }
         trained_on = f"{len(clips):,} clips of {folders.annotations.name}"
-        yield Clips(source, EgoClipCaptions(clips.table), swaps, trained_on)
+        yield Clips(source, EgoClipCaptions(clips.table), swaps, trained_on, digests)
     finally:
         pool.close()
 

@@ -1,6 +1,7 @@
 """Verb phrases of every clip of an annotation file: a chat model's where one is given, else the taxonomy's.
 
-The file has one row per clip: `clip_idx`, `verb_phrase`, `source`. Of several phrases of an answer the first is taken.
+The file has one row per clip: `clip_idx`, `verb_phrase`, `source`; a model's are in the order of the narrations. Of
+several phrases of an answer the first is taken.
 A narration whose answer cannot be read gets the taxonomy's verb and object, is counted and listed.
 """
 
@@ -21,6 +22,7 @@ from henasy.text.verb_answers import bare, read_verb_phrases, verb_prompt
 from henasy.training.egoclip.annotations import ClipTable
 from henasy.training.egoclip.captions import plain_phrase
 from henasy.training.egoclip.taxonomy import Taxonomy
+from henasy.training.share import WHOLE, Share
 from henasy.training.table_parts import TableParts
 
 SCHEMA = pa.schema({"clip_idx": pa.int64(), "verb_phrase": pa.string(), "source": pa.string()})
@@ -35,6 +37,8 @@ class Chat(Protocol):
     """What answers prompts."""
 
     name: str
+    max_new_tokens: int
+    """An answer is cut after so many."""
 
     def answers(self, prompts: Sequence[Prompt]) -> list[str]:
         """One answer per prompt."""
@@ -60,8 +64,9 @@ def write_phrases(
     *,
     chat: Chat | None = None,
     part_rows: int | None = None,
+    share: Share = WHOLE,
     report: Callable[[str], None] = print,
-) -> PhraseCounts:
+) -> PhraseCounts | None:
     """Writes the phrases of every clip, going on where an earlier call was killed, and `OUT.unread.jsonl`.
 
     Args:
@@ -70,35 +75,42 @@ def write_phrases(
         out: the Parquet file.
         chat: writes the phrases; None takes the taxonomy's.
         part_rows: rows that a kill costs at most; by default a number that suits the writer.
+        share: what this process does of it, beside others that are given the same file.
         report: is given a line per part.
 
+    Returns:
+        Counts of the whole file; None while parts of it are left to other processes.
+
     Raises:
-        ConfigError: `out` was begun with another model or from other annotations.
+        ConfigError: `out` was begun with another model or from other annotations or another taxonomy.
     """
-    about = {"made": "verb phrases", "annotations": table.digest, "model": None if chat is None else chat.name}
-    rows = part_rows or (PART_ROWS if chat is None else CHAT_PART_ROWS)
-    parts = TableParts(out, about, num_rows=len(table), part_rows=rows)
+    about = {"made": "verb phrases", "annotations": table.digest, "taxonomy": taxonomy.digest(), **asked_of(chat)}
+    parts = TableParts(
+        out, about, num_rows=len(table), part_rows=part_rows or (PART_ROWS if chat is None else CHAT_PART_ROWS)
+    )
     if parts.is_done:
         report(f"{out} is there already")
         return _counted(out)
-    missing = parts.missing()
-    if len(missing) < parts.num_parts:
-        report(f"going on: {parts.num_parts - len(missing)} of {parts.num_parts} parts are there")
-    for part in missing:
-        parts.make(part, _part(table, taxonomy, np.arange(*_ends(parts.rows(part)), dtype=np.int64), chat))
-        report(f"part {part + 1} of {parts.num_parts}: {parts.rows(part).stop:,} of {len(table):,} clips")
-    _list_unread(parts, unread_file(out))
-    parts.join(SCHEMA)
+    order = order_of(table, chat)
+    if not parts.fill(lambda rows: _part(table, taxonomy, order[rows.start : rows.stop], chat), share, report):
+        return None
+    parts.join(SCHEMA, before=lambda: _list_unread(parts, unread_file(out)))
     return _counted(out)
+
+
+def asked_of(chat: Chat | None) -> dict[str, object]:
+    """What of a chat model fixes its answers."""
+    return {"model": None} if chat is None else {"model": chat.name, "max_tokens": chat.max_new_tokens}
+
+
+def order_of(table: ClipTable, chat: Chat | None) -> NDArray[np.int64]:
+    """The rows as they are worked through: as they stand; for a model equal narrations in a row, to ask about once."""
+    return np.arange(len(table), dtype=np.int64) if chat is None else table.by_text()
 
 
 def unread_file(out: Path) -> Path:
     """The list of narrations whose answer could not be read, one JSON object a line."""
     return out.with_name(f"{out.name}.unread.jsonl")
-
-
-def _ends(rows: range) -> tuple[int, int]:
-    return rows.start, rows.stop
 
 
 def _part(table: ClipTable, taxonomy: Taxonomy, rows: NDArray[np.int64], chat: Chat | None) -> pa.Table:

@@ -5,6 +5,8 @@
     noun_swaps   list of strings, captions with another noun
     source       string, who wrote them: a model's name, or taxonomy
 
+One row per clip; a model's are in the order of the narrations.
+
 Training that is given no such file swaps words by the taxonomy as it goes. A file is for captions that a chat model
 wrote, or to see what is trained on.
 """
@@ -27,12 +29,17 @@ from henasy.text.swap_answers import read_swaps, swap_prompt
 from henasy.text.word_swaps import WordSwaps
 from henasy.training.egoclip.annotations import ClipTable, file_digest, publish
 from henasy.training.egoclip.taxonomy import Taxonomy
-from henasy.training.egoclip_phrases import TAXONOMY, Chat
+from henasy.training.egoclip_phrases import TAXONOMY, Chat, asked_of, order_of
 from henasy.training.egoncepp import Caption
+from henasy.training.share import WHOLE, Share
 from henasy.training.table_parts import TableParts
 
 _TEXTS = pa.list_(pa.string())
 SCHEMA = pa.schema({"clip_idx": pa.int64(), "verb_swaps": _TEXTS, "noun_swaps": _TEXTS, "source": pa.string()})
+_HELD = pa.schema(
+    {"clip_idx": pa.int64(), **dict.fromkeys(("verb_swaps", "noun_swaps"), pa.large_list(pa.large_string()))}
+)
+"""In memory and in the cache: EgoClip's captions together are more than the 2 GB of small strings."""
 PART_ROWS = 1 << 14
 CHAT_PART_ROWS = 1 << 9
 """Smaller: a kill costs the part that is being made."""
@@ -62,8 +69,9 @@ def write_swaps(
     seed: int = 0,
     chat: Chat | None = None,
     part_rows: int | None = None,
+    share: Share = WHOLE,
     report: Callable[[str], None] = print,
-) -> SwapCounts:
+) -> SwapCounts | None:
     """Writes up to `count` captions of each kind for every clip, going on where an earlier call was killed.
 
     Args:
@@ -74,28 +82,35 @@ def write_swaps(
         seed: with the clip's number it fixes the taxonomy's swaps.
         chat: writes the captions; None takes the taxonomy's words.
         part_rows: rows that a kill costs at most.
+        share: what this process does of it, beside others that are given the same file.
         report: is given a line per part.
 
+    Returns:
+        Counts of the whole file; None while parts of it are left to other processes.
+
     Raises:
-        ConfigError: `out` was begun with other settings or from other annotations, or `count` is below 1.
+        ConfigError: `out` was begun with other settings or from other files, or `count` is below 1.
     """
     if count < 1:
         raise ConfigError(f"count is {count}; it must be at least 1")
     about = {
         "made": "word swaps",
         "annotations": table.digest,
-        "model": None if chat is None else chat.name,
+        "taxonomy": taxonomy.digest(),
+        **asked_of(chat),
         "count": count,
         "seed": seed,
     }
     rows = part_rows or (PART_ROWS if chat is None else CHAT_PART_ROWS)
     parts = TableParts(out, about, num_rows=len(table), part_rows=rows)
     if not parts.is_done:
-        words = word_swaps(taxonomy)
-        for part in parts.missing():
-            own = parts.rows(part)
-            parts.make(part, _part(table, words, np.arange(own.start, own.stop), count=count, seed=seed, chat=chat))
-            report(f"part {part + 1} of {parts.num_parts}: {own.stop:,} of {len(table):,} clips")
+        words, order = word_swaps(taxonomy), order_of(table, chat)
+
+        def make(own: range) -> pa.Table:
+            return _part(table, words, order[own.start : own.stop], count=count, seed=seed, chat=chat)
+
+        if not parts.fill(make, share, report):
+            return None
         parts.join(SCHEMA)
     return _counted(out)
 
@@ -183,7 +198,7 @@ def _counted(out: Path) -> SwapCounts:
 def _build(path: Path, table: ClipTable, folder: Path) -> None:
     try:
         held = pq.read_table(path, columns=["clip_idx", "verb_swaps", "noun_swaps"])
-        held = held.cast(pa.schema([SCHEMA.field(name) for name in held.column_names])).combine_chunks()
+        held = held.cast(_HELD).combine_chunks()
     except (pa.ArrowInvalid, KeyError) as error:
         raise AnnotationError(f"{path}: no file of word swaps: {error}") from error
     if held.num_rows and pc.count_distinct(held.column("clip_idx")).as_py() < held.num_rows:

@@ -4,13 +4,16 @@
     OUT.parts/part-000000.parquet one per `part_rows` rows, each written under another name and renamed
     OUT                           all parts one behind the other, once there are all; then the parts go
 
-A part that is there is never made again; a kill costs the part that was being made. The whole file says in its metadata
-what it is, so that the same command does nothing once it is there.
+A part that is there is never made again; a kill costs the part that was being made. Several processes, on machines that
+see the folder, make the parts of their shares; whichever finds them all there joins them. The whole file says in its
+metadata what it is, so that the same command does nothing once it is there.
 """
 
+import fcntl
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from henasy.errors import ConfigError
+from henasy.training.share import Share
 
 ABOUT = "about.json"
 _METADATA = b"henasy"
@@ -61,6 +65,28 @@ class TableParts:
         """Parts that are not there yet."""
         return [part for part in range(self.num_parts) if not self._path(part).exists()]
 
+    def fill(self, table_of: Callable[[range], pa.Table], share: Share, report: Callable[[str], None]) -> bool:
+        """Makes the missing parts of a share; whether all parts of the file are there then.
+
+        Args:
+            table_of: makes what stands in some rows.
+            share: every `size`-th part, from the `rank`-th on.
+            report: is given a line per part.
+        """
+        own = [part for part in self.missing() if part % share.size == share.rank]
+        num_there = self.num_parts - len(self.missing())
+        if num_there:
+            report(f"going on: {num_there} of {self.num_parts} parts are there")
+        started_s = time.monotonic()
+        for done, part in enumerate(own, start=1):
+            self.make(part, table_of(self.rows(part)))
+            left_h = (time.monotonic() - started_s) / done * (len(own) - done) / 3600
+            report(f"part {part + 1} of {self.num_parts}: rows up to {self.rows(part).stop:,}, {left_h:.1f} h left")
+        left = self.missing()
+        if left:
+            report(f"{len(left)} of {self.num_parts} parts are other processes'; the last of them writes {self.out}")
+        return not left
+
     def rows(self, part: int) -> range:
         """The input's rows of a part."""
         return range(part * self.part_rows, min((part + 1) * self.part_rows, self.num_rows))
@@ -75,9 +101,11 @@ class TableParts:
         for part in range(self.num_parts):
             yield pq.read_table(self._path(part))
 
-    def join(self, schema: pa.Schema) -> None:
-        """Writes the whole file from the columns of `schema`, which parts may have more of, and drops the parts."""
-        assert not self.missing()
+    def join(self, schema: pa.Schema, before: Callable[[], None] = lambda: None) -> None:
+        """Writes the whole file from the columns of `schema`, which parts may have more of, and drops the parts.
+
+        Of several processes one does it, after calling `before`, and the others wait.
+        """
         told = schema.with_metadata({_METADATA: json.dumps(self._about).encode()})
 
         def write(path: Path) -> None:
@@ -85,8 +113,16 @@ class TableParts:
                 for table in self.tables():
                     writer.write_table(table.select(schema.names).cast(told))
 
-        _write(self.out, write)
-        shutil.rmtree(self.folder)
+        try:
+            with (self.folder / ABOUT).open() as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX)
+                if not self.out.exists():
+                    before()
+                    _write(self.out, write)
+                shutil.rmtree(self.folder, ignore_errors=True)
+        except FileNotFoundError:
+            if not self.out.exists():
+                raise
 
     def _path(self, part: int) -> Path:
         return self.folder / f"part-{part:06d}.parquet"

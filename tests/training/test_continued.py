@@ -44,6 +44,7 @@ from henasy.video.preprocess import PreprocessSpec
 pytest.importorskip("peft")
 
 from henasy.model.adapters import AdapterConfig
+from henasy.training import continued
 from henasy.training.continued import ContinuedRecipe, continue_training
 from henasy.training.continued_sources import archive_clips
 
@@ -122,7 +123,15 @@ def batches(cache: ClipCache, bases: dict[str, Path], swaps: SwapConfig, **chang
     return SwapBatches(plain, CacheCaptions(cache), words, checkpoint.tokenizer, swaps, seed=train.seed)
 
 
-def run(folder: Path, out: Path, cache: ClipCache, recipe: ContinuedRecipe, said: list[str] | None = None) -> Path:
+def run(
+    folder: Path,
+    out: Path,
+    cache: ClipCache,
+    recipe: ContinuedRecipe,
+    said: list[str] | None = None,
+    *,
+    data: str = "noise",
+) -> Path:
     return continue_training(
         folder,
         out,
@@ -131,6 +140,7 @@ def run(folder: Path, out: Path, cache: ClipCache, recipe: ContinuedRecipe, said
         captions=CacheCaptions(cache),
         swaps=TaxonomySwaps(WordSwaps(VERBS, NOUNS)),
         trained_on="12 clips of noise",
+        digests={"archive": data},
         device=CPU,
         report=(lambda line: None) if said is None else said.append,
     )
@@ -262,6 +272,7 @@ def test_run_that_is_cut_goes_on_exactly(cache: ClipCache, bases: dict[str, Path
             captions=CacheCaptions(cache),
             swaps=TaxonomySwaps(WordSwaps(VERBS, NOUNS)),
             trained_on="12 clips of noise",
+            digests={"archive": "noise"},
             device=CPU,
             report=stop,
         )
@@ -278,12 +289,30 @@ def test_run_with_other_settings_or_another_base_is_refused(
     other = replace(recipe(num_steps=1), temperature=0.07)
     with pytest.raises(ConfigError, match=r"other settings .*'temperature': \(0.05, 0.07\)"):
         run(bases["dual"], tmp_path / "run", cache, other)
+    with pytest.raises(ConfigError, match=r"other settings .*'data': \({'archive': 'noise'}, {'archive': 'snow'}\)"):
+        run(bases["dual"], tmp_path / "run", cache, recipe(num_steps=1), data="snow")
     with pytest.raises(ConfigError, match=r"other settings .*base_space_id"):
         run(bases["henasy"], tmp_path / "run", cache, recipe(num_steps=1))
     stored = json.loads((tmp_path / "run" / "run.json").read_text())
     del stored["train"]["backwards"]
     (tmp_path / "run" / "run.json").write_text(json.dumps(stored))
     run(bases["dual"], tmp_path / "run", cache, recipe(num_steps=1))  # what came later has its default
+
+
+@pytest.mark.parametrize("kind", ["dual", "henasy"])
+def test_recomputing_changes_no_weight_and_keeps_less(
+    cache: ClipCache, bases: dict[str, Path], tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run(bases[kind], tmp_path / "whole", cache, recipe(num_steps=2))
+    counts: list[int] = []
+    recompute = continued.recompute_blocks
+    monkeypatch.setattr(continued, "recompute_blocks", lambda model: counts.append(recompute(model)))
+    short = recipe(num_steps=2)
+    again = run(bases[kind], tmp_path / "again", cache, replace(short, train=replace(short.train, is_recomputing=True)))
+    assert counts[0] >= VISION.depth
+    for name, value in read_checkpoint(whole).model.state_dict().items():
+        torch.testing.assert_close(read_checkpoint(again).model.state_dict()[name], value, atol=1e-6, rtol=1e-5)
+    run(bases[kind], tmp_path / "again", cache, short)  # how it is computed may change
 
 
 def test_objective_is_of_the_decoder_whatever_share_the_global_encoder_has(
@@ -339,6 +368,7 @@ def test_loss_that_is_not_finite_stops_the_run(cache: ClipCache, bases: dict[str
             captions=CacheCaptions(cache),
             swaps=TaxonomySwaps(WordSwaps(VERBS, NOUNS)),
             trained_on="12 clips of noise",
+            digests={"archive": "noise"},
             device=CPU,
             report=lambda line: None,
         )
@@ -351,6 +381,9 @@ def test_loss_that_is_not_finite_stops_the_run(cache: ClipCache, bases: dict[str
         ([], "--annotations, --videos, --taxonomy missing: give --archive"),
         (["--annotations", "a.csv", "--videos", "v"], "--taxonomy missing"),
         (["--archive", "a", "--videos", "v"], "--archive cannot be used together with --videos"),
+        (["--archive", "a", "--crop", "whole"], "--archive cannot be used together with --crop"),
+        (["--archive", "a", "--max-missing-share", "0.5"], "cannot be used together with --max-missing-share"),
+        (["--archive", "a", "--best", "egomcq_inter"], "--best egomcq_inter: the evaluations give no scores"),
         (["--archive", "a", "--rank", "0"], "rank is 0"),
         (["--archive", "a", "--verb-swaps", "-1"], "num_verb_swaps is -1"),
         (["--archive", "a", "--temperature", "0"], "temperature is 0"),

@@ -80,6 +80,15 @@ class ClipTable:
         texts: list[str] = self._table.column("clip_text").chunk(0).take(pa.array(rows)).to_pylist()
         return texts
 
+    def by_text(self) -> NDArray[np.int64]:
+        """(N,) all rows, those with equal narrations next to each other."""
+        text = self._table.column("clip_text").chunk(0)
+        named = pa.table({"text": text, "row": pa.array(np.arange(len(self)))})
+        order: NDArray[np.int64] = (
+            pc.sort_indices(named, sort_keys=[("text", "ascending"), ("row", "ascending")]).to_numpy().astype(np.int64)
+        )
+        return order
+
     def _numbers(self, name: str) -> NDArray[Any]:
         numbers: NDArray[Any] = self._table.column(name).chunk(0).to_numpy()
         return numbers

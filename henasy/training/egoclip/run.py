@@ -10,7 +10,7 @@ RUN/checkpoint/          the last of them
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from henasy.model.config import HenasyConfig, base, base_768, config_to_dict, ti
 from henasy.model.dual import DualEncoder
 from henasy.model.henasy import Henasy
 from henasy.text.stored import AnyTokenizer
-from henasy.training.checkpoints import FOLDER, Checkpoints
+from henasy.training.checkpoints import FOLDER, Checkpoints, FolderScores
 from henasy.training.config import FREE, TrainConfig
 from henasy.training.data import TrainBatch
 from henasy.training.distributed import ALONE, Peers
@@ -41,7 +41,6 @@ from henasy.video.views import ViewRule
 
 PRESETS: dict[str, Callable[[], HenasyConfig]] = {"base": base, "base-768": base_768, "tiny": tiny}
 Report = Callable[[str], None]
-FolderScores = Callable[[Path], Mapping[str, float]]
 
 
 @dataclass(frozen=True, kw_only=True)

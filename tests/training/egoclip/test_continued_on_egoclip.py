@@ -1,5 +1,6 @@
 """EgoNCE++ on EgoClip's files by the command: words swapped by the taxonomy, then captions from a file."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,24 @@ def test_command_draws_from_a_file_of_swaps(files: Path, tmp_path: Path) -> None
     assert called.exit_code == 0, called.output
     (line,) = [line for line in read_log(tmp_path / "run" / "log.jsonl") if "loss" in line]
     assert 0 < line["swaps_per_clip"] <= 2  # the file has one of a kind
+
+
+def test_command_bears_missing_videos_and_refuses_other_data(files: Path, tmp_path: Path) -> None:
+    some = tmp_path / "videos"
+    some.mkdir()
+    shutil.copy(files / "videos" / "a.mp4", some)
+    given = [str(some) if text == str(files / "videos") else text for text in arguments(files, tmp_path / "run")]
+    called = CliRunner().invoke(command, given)
+    assert called.exit_code == 1
+    assert "(max_missing_share)" in called.output
+    bearing = [*given, "--max-missing-share", "0.5", "--recompute", "--checkpoint-every", "1", "--keep", "1"]
+    called = CliRunner().invoke(command, bearing)
+    assert called.exit_code == 0, called.output
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000002"]
+    called = CliRunner().invoke(command, arguments(files, tmp_path / "run"))
+    assert called.exit_code == 1
+    assert "holds a run with other settings" in called.output
+    assert "'data'" in called.output
 
 
 def test_taxonomy_of_other_tags_is_refused(files: Path, tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """`henasy-train phrases`: with a model and without, killed and gone on, what cannot be read."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
@@ -16,6 +18,8 @@ from henasy.training.egoclip.annotations import ClipTable, open_clips
 from henasy.training.egoclip.phrases import open_phrases
 from henasy.training.egoclip.taxonomy import Taxonomy, read_taxonomy
 from henasy.training.egoclip_phrases import TAXONOMY, unread_file, write_phrases
+from henasy.training.share import Share
+from henasy.training.table_parts import TableParts
 
 ROWS = [
     Row("b", 0.0, 1.0, "#C C picks the cup"),
@@ -38,6 +42,7 @@ class Scripted:
     """Says what is written for a narration, and remembers what it was asked; fails at a given question."""
 
     name = "scripted"
+    max_new_tokens = 64
 
     def __init__(self, fails_at: int = 10**9) -> None:
         self.asked: list[str] = []
@@ -120,6 +125,56 @@ def test_what_a_kill_left_is_not_made_again(table: ClipTable, taxonomy: Taxonomy
     assert unread_file(out).read_text() == unread_file(whole).read_text()
 
 
+def test_processes_share_a_file_and_ask_about_equal_narrations_once(
+    table: ClipTable, taxonomy: Taxonomy, tmp_path: Path
+) -> None:
+    out, whole = tmp_path / "p.parquet", tmp_path / "whole.parquet"
+    chats, said = [Scripted(), Scripted()], list[str]()
+    made = [
+        write_phrases(table, taxonomy, out, chat=chat, part_rows=3, share=Share(rank, 2), report=said.append)
+        for rank, chat in enumerate(chats)
+    ]
+    assert made[0] is None
+    assert "1 of 2 parts are other processes'; the last of them writes" in said[1]
+    assert made[1] == write_phrases(table, taxonomy, whole, chat=Scripted(), part_rows=3, report=quiet)
+    assert read(out) == read(whole)
+    assert sorted(chats[0].asked + chats[1].asked) == sorted(ANSWERS)
+    assert not (tmp_path / "p.parquet.parts").exists()
+    assert write_phrases(table, taxonomy, out, chat=chats[0], share=Share(0, 2), report=quiet) == made[1]
+
+
+def test_whoever_comes_late_to_the_joining_finds_it_done(tmp_path: Path) -> None:
+    schema, calls = pa.schema({"row": pa.int64()}), list[int]()
+    both = [TableParts(tmp_path / "t.parquet", {}, num_rows=4, part_rows=2) for _ in range(2)]
+    for rank, parts in enumerate(both):
+        parts.fill(lambda rows: pa.table({"row": list(rows)}, schema=schema), Share(rank, 2), quiet)
+    for parts in both:
+        parts.join(schema, before=lambda: calls.append(1))
+    assert pq.read_table(tmp_path / "t.parquet").to_pydict() == {"row": [0, 1, 2, 3]}
+    assert calls == [1]
+    third = TableParts(tmp_path / "u.parquet", {}, num_rows=4, part_rows=2)
+    shutil.rmtree(third.folder)
+    with pytest.raises(FileNotFoundError):
+        third.join(schema)
+
+
+@pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2"])
+def test_share_that_is_none_is_refused(table: ClipTable, tmp_path: Path, text: str) -> None:
+    given = (
+        "--annotations",
+        tmp_path / "egoclip.csv",
+        "--taxonomy",
+        tmp_path,
+        "--out",
+        tmp_path / "o",
+        "--share",
+        text,
+    )
+    called = CliRunner().invoke(command, [str(one) for one in given])
+    assert called.exit_code == 2
+    assert f"{text!r} is no share; allowed: 1/N to N/N" in called.output
+
+
 def test_a_file_that_is_there_is_left_alone(table: ClipTable, taxonomy: Taxonomy, tmp_path: Path) -> None:
     out, chat = tmp_path / "p.parquet", Scripted()
     first = write_phrases(table, taxonomy, out, chat=Scripted(), report=quiet)
@@ -130,6 +185,20 @@ def test_a_file_that_is_there_is_left_alone(table: ClipTable, taxonomy: Taxonomy
     (tmp_path / "mine.parquet").write_text("mine")
     with pytest.raises(ConfigError, match="was not made by this"):
         write_phrases(table, taxonomy, tmp_path / "mine.parquet", report=quiet)
+
+
+def test_another_taxonomy_or_length_of_answers_is_something_else(
+    table: ClipTable, taxonomy: Taxonomy, tmp_path: Path
+) -> None:
+    out = tmp_path / "p.parquet"
+    write_phrases(table, taxonomy, out, chat=Scripted(), report=quiet)
+    longer = Scripted()
+    longer.max_new_tokens = 128
+    with pytest.raises(ConfigError, match=r"'max_tokens': \(64, 128\)"):
+        write_phrases(table, taxonomy, out, chat=longer, report=quiet)
+    other = taxonomy._replace(verbs=taxonomy.verbs._replace(labels=taxonomy.verbs.labels[::-1]))
+    with pytest.raises(ConfigError, match="'taxonomy'"):
+        write_phrases(table, other, out, chat=Scripted(), report=quiet)
 
 
 def test_parts_of_something_else_are_refused(table: ClipTable, taxonomy: Taxonomy, tmp_path: Path) -> None:

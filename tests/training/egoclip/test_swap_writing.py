@@ -30,6 +30,7 @@ class Scripted:
     """Swaps the verb of one narration, and knows no nouns."""
 
     name = "scripted"
+    max_new_tokens = 256
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -78,7 +79,8 @@ def test_taxonomy_swaps_are_those_of_seed_and_clip(table: ClipTable, taxonomy: T
 def test_model_swaps_come_before_the_taxonomys(table: ClipTable, taxonomy: Taxonomy, tmp_path: Path) -> None:
     out = tmp_path / "s.parquet"
     counts = write_swaps(table, taxonomy, out, chat=Scripted(), report=quiet)
-    written, plain = pq.read_table(out).to_pylist()[2], pq.read_table(out).to_pylist()[0]
+    held = {row["clip_idx"]: row for row in pq.read_table(out).to_pylist()}
+    written, plain = held[100], held[101]
     assert written["verb_swaps"] == ["#C C throws the cup", "#C C holds the cup"]
     assert "#C C picks the knife" in written["noun_swaps"]
     assert (written["source"], plain["source"]) == ("scripted", "taxonomy")
