@@ -2,9 +2,9 @@
 
     python benchmarks/speed/egoclip.py [--rows 3847723] [--folder DIR]
 
-Generated are `egoclip.csv`, a taxonomy, and the names of 8,400 videos in chunks of 300 s (empty files). Each line is
-measured in a process of its own, which does all that a training does before its first batch is decoded, then makes the
-words of 100 batches of 128 anchors and as many hard negatives.
+Generated are `egoclip.csv`, boxes and verb phrases of every clip, a taxonomy, and the names of 8,400 videos in chunks
+of 300 s (empty files). Each line is measured in a process of its own, which does all that a training does before its first
+batch is decoded, then makes the words and boxes of 100 batches of 128 anchors and as many hard negatives.
 """
 
 import json
@@ -18,9 +18,19 @@ from pathlib import Path
 
 import click
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from henasy.training.egoclip_phrases import SCHEMA as PHRASE_SCHEMA
 
 NUM_ROWS = 3_847_723
 NUM_VIDEOS = 8_400
+CLIPS, BOXES, PHRASES = "egoclip.csv", "boxes.parquet", "phrases.parquet"
+_NUM_BOX_VALUES = 64
+_BOX_SCHEMA = pa.schema(
+    {"video_uid": pa.string(), "start_ms": pa.int64(), "boxes": pa.list_(pa.float32(), _NUM_BOX_VALUES)}
+)
 _WORDS = "picks drops holds washes cuts opens moves turns the a knife cup plate dough bowl table cloth with left right"
 
 
@@ -41,28 +51,32 @@ def benchmark(rows: int, folder: Path | None) -> None:
     """Generates files like EgoClip's and measures the first and later starts on them."""
     with tempfile.TemporaryDirectory(dir=folder) as name:
         work = Path(name)
-        generate(work / "egoclip.csv", rows)
+        generate(work, rows)
         generate_taxonomy(work / "taxonomy")
         num_files = generate_videos(work / "videos")
-        size_mb = (work / "egoclip.csv").stat().st_size / 1e6
-        click.echo(f"{rows:,} rows, {size_mb:,.0f} MB; {NUM_VIDEOS:,} videos in {num_files:,} chunks\n")
+        sizes = ", ".join(f"{name} {(work / name).stat().st_size / 1e6:,.0f} MB" for name in (CLIPS, BOXES, PHRASES))
+        click.echo(f"{rows:,} rows: {sizes}; {NUM_VIDEOS:,} videos in {num_files:,} chunks\n")
         click.echo(
             "| start | wall, s | CPU, s | a batch's words, CPU ms | peak memory, MB | of it not mapped files, MB |"
         )
         click.echo("|---|---|---|---|---|---|")
         for start in ("first", "second", "third"):
             click.echo(_row(start, _in_process(work)))
-        cached_mb = sum(path.stat().st_size for path in (work / "cache").rglob("*.arrow")) / 1e6
+        cached_mb = sum(path.stat().st_size for path in (work / "cache").rglob("*.*")) / 1e6
         click.echo(f"\nthe cache holds {cached_mb:,.0f} MB")
 
 
-def generate(path: Path, num_rows: int, *, seed: int = 0) -> None:
-    """Writes a tab-separated file with EgoClip's columns: seven words a caption, none to three tags."""
+def generate(work: Path, num_rows: int, *, seed: int = 0) -> None:
+    """Writes a file with EgoClip's columns, seven words a caption, none to three tags; and boxes and phrases of it."""
     rng = np.random.default_rng(seed)
     words = np.array(_WORDS.split())
     video = np.sort(rng.integers(NUM_VIDEOS, size=num_rows))
     uids = _uids()
-    with path.open("w") as stream:
+    with (
+        (work / CLIPS).open("w") as stream,
+        pq.ParquetWriter(work / BOXES, _BOX_SCHEMA) as boxes,
+        pq.ParquetWriter(work / PHRASES, PHRASE_SCHEMA) as phrases,
+    ):
         stream.write(
             "clip_idx\tvideo_uid\tvideo_dur\tnarration_source\tnarration_ind\tnarration_time\tclip_start\tclip_end\t"
             "clip_text\ttag_verb\ttag_noun\n"
@@ -79,6 +93,15 @@ def generate(path: Path, num_rows: int, *, seed: int = 0) -> None:
                 f"{verbs[at, : counts[at, 0] % 3].tolist()}\t{nouns[at, : counts[at, 1]].tolist()}\n"
                 for at, row in enumerate(rows)
             )
+            said = [f"picking the {' '.join(caption[:2])}" for caption in captions]
+            phrases.write_table(pa.table([rows, said, ["taxonomy"] * len(rows)], schema=PHRASE_SCHEMA))
+            boxes.write_table(_boxes([uids[number] for number in video[rows]], times_s - 0.53, rng))
+
+
+def _boxes(uids: list[str], starts_s: NDArray[np.float64], rng: np.random.Generator) -> pa.Table:
+    values = pa.array(rng.random(len(uids) * _NUM_BOX_VALUES, np.float32))
+    boxes = pa.FixedSizeListArray.from_arrays(values, _NUM_BOX_VALUES)
+    return pa.table([uids, np.rint(starts_s * 1000).astype(np.int64), boxes], schema=_BOX_SCHEMA)
 
 
 def generate_taxonomy(folder: Path) -> None:
@@ -106,7 +129,7 @@ def measure(work: Path) -> dict[str, float]:
     from henasy.training.egoclip.order import shuffled
 
     started_s, started_cpu_s = time.perf_counter(), time.process_time()
-    files = EgoClipFiles(work / "egoclip.csv", work / "videos", work / "taxonomy")
+    files = EgoClipFiles(work / CLIPS, work / "videos", work / "taxonomy", work / BOXES, work / PHRASES)
     clips = open_egoclip(files, EgoClipRecipe(), work, cache=work / "cache", report=lambda line: None)
     found = {"wall_s": time.perf_counter() - started_s, "cpu_s": time.process_time() - started_cpu_s}
     table, ready_cpu_s = clips.table, time.process_time()
@@ -119,6 +142,10 @@ def measure(work: Path) -> dict[str, float]:
             nouns, verbs = table.nouns.of(int(row)).tolist(), table.verbs.of(int(row)).tolist()
             caption_nouns(text, nouns, clips.taxonomy)
             phrase_number(plain_phrase(text, verbs, nouns, clips.taxonomy))
+        assert clips.phrases is not None
+        assert clips.boxes is not None
+        clips.phrases.of(rows)
+        clips.boxes.of(rows)
     return found | {
         "batch_ms": (time.process_time() - ready_cpu_s) * 10,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
