@@ -54,6 +54,12 @@ class AblationRow:
     """The paper's numbers by measure, in percent."""
 
     @property
+    def measures(self) -> tuple[str, ...]:
+        """What it can be asked: without a loss of words the map of entities into the joint space is never trained."""
+        has_words = self.weights.noun_entity > 0 or self.weights.verb_entities > 0
+        return MEASURES if has_words else tuple(name for name in MEASURES if name not in (NOUN_TEXT, HAND_TEXT))
+
+    @property
     def has_boxes(self) -> bool:
         """Whether it learns from boxes and their names."""
         return self.weights.projection > 0

@@ -13,7 +13,7 @@ from scipy.stats import norm as normal
 from scipy.stats import t as student
 
 from henasy.errors import AnnotationError
-from henasy.evaluation.ablation.plan import CLAIMS, COMPONENTS, ENTRY_OF, MEASURES, Claim
+from henasy.evaluation.ablation.plan import CLAIMS, COMPONENTS, ENTRY_OF, Claim
 from henasy.evaluation.ablation.results import FinishedRun
 
 HOLDS, OPPOSITE, UNDECIDED = "holds", "opposite", "cannot tell"
@@ -110,7 +110,7 @@ def _table(of_row: Mapping[str, Mapping[int, FinishedRun]]) -> list[RowScores]:
     rows = []
     for key, by_seed in of_row.items():
         if by_seed:
-            asked = [measure for measure in MEASURES if all(measure in run.scores for run in by_seed.values())]
+            asked = [name for name in ENTRY_OF[key].measures if all(name in run.scores for run in by_seed.values())]
             values = {measure: np.array([run.scores[measure] for run in by_seed.values()]) for measure in asked}
             spread = {name: float(own.std(ddof=1)) if len(own) > 1 else float("nan") for name, own in values.items()}
             means = {name: float(own.mean()) for name, own in values.items()}
@@ -120,11 +120,13 @@ def _table(of_row: Mapping[str, Mapping[int, FinishedRun]]) -> list[RowScores]:
 
 def _judge(claim: Claim, pairs: Sequence[tuple[FinishedRun, FinishedRun]], num_resamples: int, seed: int) -> Judged:
     draws = _draw_seeds(len(pairs), num_resamples, np.random.default_rng((seed, 1)))
-    shared = [measure for measure in MEASURES if all(measure in run.scores for pair in pairs for run in pair)]
+    both = [ENTRY_OF[key].measures for key in (claim.better, claim.worse)]
+    asked = [name for name in both[0] if name in both[1]]
+    shared = [name for name in asked if all(name in run.scores for pair in pairs for run in pair)]
     gains = {measure: _gains(measure, pairs, num_resamples, seed) for measure in shared}
     by_measure = {measure: _contrast(gain, draws, claim.paper_gain((measure,))) for measure, gain in gains.items()}
-    asked = [gains[measure] for measure in claim.measures]
-    whole = _Gains(*(np.mean(parts, axis=0) for parts in zip(*asked, strict=True)))
+    claimed = [gains[measure] for measure in claim.measures]
+    whole = _Gains(*(np.mean(parts, axis=0) for parts in zip(*claimed, strict=True)))
     return Judged(claim=claim, overall=_contrast(whole, draws, claim.paper_gain(claim.measures)), by_measure=by_measure)
 
 

@@ -13,8 +13,10 @@ from henasy.evaluation.ablation.plan import (
     COMPLETE_IN_TABLE_4,
     COMPONENTS,
     ENTRY_OF,
+    HAND_ORACLE,
     INTER,
     MEASURES,
+    NOUN_ORACLE,
     PAPER_MEASURES,
     READINGS,
     ROW_OF,
@@ -163,6 +165,10 @@ def test_a_row_without_masks_is_judged_by_what_it_has() -> None:
     assert judged["first-stage"].overall.paper == pytest.approx((0.3 + 1.4 + 0.4 + 1.2 + 3.1 + 3.8) / 600)
     row = next(line for line in markdown(report, runs).splitlines() if line.startswith("| the first stage alone | 2"))
     assert row.endswith("| – | – | – | – |")
+    # L_ego alone never trains what text would choose entities by: nothing of that is shown or compared
+    assert set(judged["losses"].by_measure) == {*PAPER_MEASURES, NOUN_ORACLE, HAND_ORACLE}
+    (plain,) = [line for line in markdown(report, runs).splitlines() if line.startswith("| L_ego | 2")]
+    assert [cell.strip() == "–" for cell in plain.split("|")[-5:-1]] == [True, False, True, False]
 
 
 def test_nine_rows_differ_from_the_complete_one_in_one_thing() -> None:
