@@ -8,8 +8,8 @@ paper's claims holds.
 All rows stand on one first stage (RUN/checkpoint-plain of `henasy-train tiny RUN --plain-clips`) and get the same
 steps, batches and questions. The first stage by itself, and its mean with the complete row, stand beside the nine in
 the table. The same command goes on where it was stopped, within a run too; a run whose result stands in the file is
-never repeated. Several processes or machines share the work by `--seed K`, each with a `--run` and `--results` of its
-own; their results files joined, line after line, are one.
+never repeated. Several processes or machines share the work by `--seed K`, each with a `--run` and a folder of
+`--results` of its own; their results files joined, line after line, are one.
 """
 
 from collections.abc import Sequence

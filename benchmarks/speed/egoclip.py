@@ -3,8 +3,8 @@
     python benchmarks/speed/egoclip.py [--rows 3847723] [--folder DIR]
 
 Generated are `egoclip.csv`, boxes and verb phrases of every clip, a taxonomy, and the names of 8,400 videos in chunks
-of 300 s (empty files). Each line is measured in a process of its own, which does all that a training does before its first
-batch is decoded, then makes the words and boxes of 100 batches of 128 anchors and as many hard negatives.
+of 300 s (empty files). Each line is measured in a process of its own, which does all that a training does before its
+first batch is decoded, then makes the words and boxes of 100 batches of 128 anchors and as many hard negatives.
 """
 
 import json

@@ -73,19 +73,9 @@ class Checkpoints:
         return read
 
     def best(self, metric: str) -> Path | None:
-        """The folder with the highest score, the earlier of equals; None when none has scores.
-
-        Raises:
-            ConfigError: evaluations do not give that score.
-        """
-        scores = self.scores()
-        if not any(scores.values()):
-            return None
-        if not any(metric in one for one in scores.values()):
-            given = sorted({name for one in scores.values() for name in one})
-            raise ConfigError(f"best_metric is {metric!r}; the evaluations give {', '.join(given)}")
-        name = max(sorted(scores), key=lambda name: scores[name].get(metric, -math.inf))
-        return self.folder / name
+        """The folder with the highest score, the earlier of equals; None when none has it."""
+        scored = {name: one[metric] for name, one in sorted(self.scores().items()) if metric in one}
+        return self.folder / max(scored, key=lambda name: scored[name]) if scored else None
 
     def prune(self, num_kept: int, metric: str) -> None:
         """Deletes all but the newest and, if a metric is named, the best."""

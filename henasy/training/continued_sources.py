@@ -140,6 +140,7 @@ def egoclip_clips(
         digests = clips.digests() | {
             "swaps": None if folders.swaps is None else file_digest(folders.swaps),
             "crop": settings.crop,
+            "numbered_chunk_s": str(settings.numbered_chunk_s),
         }
         trained_on = f"{len(clips):,} clips of {folders.annotations.name}"
         yield Clips(source, EgoClipCaptions(clips.table), swaps, trained_on, digests)

@@ -12,6 +12,7 @@ metadata what it is, so that the same command does nothing once it is there.
 import fcntl
 import json
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -114,7 +115,7 @@ class TableParts:
                     writer.write_table(table.select(schema.names).cast(told))
 
         try:
-            with (self.folder / ABOUT).open() as stream:
+            with (self.folder / ABOUT).open("r+") as stream:  # NFS locks no file that is only read
                 fcntl.flock(stream, fcntl.LOCK_EX)
                 if not self.out.exists():
                     before()
@@ -156,7 +157,7 @@ def _write_text(path: Path, text: str) -> None:
 
 def _write(path: Path, write: Callable[[Path], None]) -> None:
     """A file that is either wholly there or not at all."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     try:
         write(fresh)
         _sync(fresh)

@@ -158,6 +158,7 @@ class Trainer(Generic[Batch]):
         log = self.peers.together(lambda: self._open_log(first))
         if self.peers.on_main(lambda: self._is_evaluation_missing(first)):
             self._evaluate(first, log)
+            self._prune()
         pace = Pace()
         started_s = time.monotonic()
         batches = self._prefetched(first)
@@ -300,20 +301,24 @@ class Trainer(Generic[Batch]):
     def _first_due(self) -> int:
         """The step after which the first checkpoint is written."""
         config = self.config
-        return min(config.num_steps, config.checkpoint_every, config.evaluate_every or config.num_steps)
+        evaluate_every = config.evaluate_every if self._has_evaluation else 0
+        return min(config.num_steps, config.checkpoint_every, evaluate_every or config.num_steps)
 
     def _is_due(self, done: int, every: int) -> bool:
         return done == self.config.num_steps or (every > 0 and done % every == 0)
 
     def _evaluate_and_save(self, done: int, log: TrainLog | None) -> None:
         """The state comes first: an evaluation that fails, or is killed, costs no step."""
-        is_evaluating = self._is_due(done, self.config.evaluate_every)
-        is_saving = self._is_due(done, self.config.checkpoint_every)
-        if is_evaluating or is_saving:
-            self.peers.on_main(lambda: self._save(done, has_state=is_saving))
-        if is_evaluating and self._has_evaluation:
+        is_evaluating = self._has_evaluation and self._is_due(done, self.config.evaluate_every)
+        if not (is_evaluating or self._is_due(done, self.config.checkpoint_every)):
+            return
+        self.peers.on_main(lambda: self._save(done))
+        if is_evaluating:
             self._evaluate(done, log)
-        if is_saving and self.checkpoints is not None:
+        self._prune()
+
+    def _prune(self) -> None:
+        if self.checkpoints is not None:
             checkpoints = self.checkpoints
             self.peers.on_main(lambda: checkpoints.prune(self.config.num_kept, self.config.best_metric))
 
@@ -347,20 +352,19 @@ class Trainer(Generic[Batch]):
         path = self.checkpoints.path(first)
         return path.exists() and path.name not in self.checkpoints.scores()
 
-    def _save(self, done: int, *, has_state: bool) -> None:
+    def _save(self, done: int) -> None:
         if self.checkpoints is not None:
             self.checkpoints.write(done)
-        if has_state:
-            save_state(
-                self.folder,
-                step=done,
-                config=self.config,
-                model=self.model,
-                optimizer=self.optimizer,
-                scaler=self.scaler,
-                num_processes=self.peers.size,
-                num_kept=self.config.num_kept,
-            )
+        save_state(
+            self.folder,
+            step=done,
+            config=self.config,
+            model=self.model,
+            optimizer=self.optimizer,
+            scaler=self.scaler,
+            num_processes=self.peers.size,
+            num_kept=self.config.num_kept,
+        )
 
     def _line(self, done: int, values: Mapping[str, float], rates: Mapping[str, float], step_s: float) -> str:
         left_min = (self.config.num_steps - done) * step_s / 60

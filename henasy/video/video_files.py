@@ -70,16 +70,21 @@ def annotated_videos(folder: Path, video_ids: Iterable[str]) -> dict[str, VideoF
         NotFoundError, InputError: as `videos_by_id`.
     """
     wanted = set(video_ids)
-    chunked = videos_by_id(folder, numbered_chunk_s=EGOVLP_CHUNK_S)
-    if not missing_videos(wanted, chunked):
-        return chunked
-    try:
-        whole = videos_by_id(folder)
-    except InputError:
-        if wanted.isdisjoint(chunked):
-            raise
-        return chunked
-    return max(chunked, whole, key=lambda found: len(wanted & found.keys()))
+    readings: list[dict[str, VideoFiles]] = []
+    refusal: InputError | None = None
+    for numbered_chunk_s in (EGOVLP_CHUNK_S, None):
+        try:
+            found = videos_by_id(folder, numbered_chunk_s=numbered_chunk_s)
+        except InputError as error:
+            refusal = error
+            continue
+        if not missing_videos(wanted, found):
+            return found
+        readings.append(found)
+    best = max(readings, key=lambda found: len(wanted & found.keys()), default={})
+    if refusal is not None and wanted.isdisjoint(best):
+        raise refusal
+    return best
 
 
 def missing_videos(wanted: Iterable[str], found: dict[str, VideoFiles]) -> list[str]:

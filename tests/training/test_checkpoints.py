@@ -74,8 +74,9 @@ def test_checkpoints_keep_the_newest_and_the_best(tmp_path: Path) -> None:
     assert names(tmp_path) == ["step-00000004", "step-00000008", "step-00000010"]
     assert checkpoints.best("inter") == tmp_path / "step-00000004"
     assert checkpoints.best("other") == tmp_path / "step-00000002"
-    with pytest.raises(ConfigError, match="best_metric is 'outer'; the evaluations give inter, other"):
-        checkpoints.prune(2, "outer")
+    assert checkpoints.best("outer") is None  # its benchmark has failed so far
+    checkpoints.prune(2, "outer")
+    assert names(tmp_path) == ["step-00000008", "step-00000010"]
 
 
 def test_checkpoints_forget_what_came_after_the_state_that_goes_on(tmp_path: Path) -> None:
@@ -141,6 +142,7 @@ def test_evaluation_that_is_cut_costs_no_step_and_is_made_up_for(tmp_path: Path)
     assert seen == ["step-00000002", "step-00000004", "step-00000004", "step-00000006"]
     assert trainer_in(tmp_path, checkpoints, best_metric="inter").run() == 0
     assert len(seen) == 4
+    assert names(tmp_path / "checkpoints")[-1] == "step-00000006"
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "inter" in line] == [1, 3, 5]
 
@@ -150,6 +152,17 @@ def test_evaluation_without_scores_is_remembered_and_none_is_the_best(tmp_path: 
     trainer_in(tmp_path, checkpoints, best_metric="inter", num_kept=1).run()
     assert checkpoints.best("inter") is None
     assert list(checkpoints.scores()) == ["step-00000002", "step-00000004", "step-00000006"]
+
+
+def test_evaluation_between_checkpoints_saves_the_state_too(tmp_path: Path) -> None:
+    def evaluate(folder: Path) -> dict[str, float]:
+        assert (tmp_path / folder.name).is_dir()
+        return {"inter": 0.5}
+
+    checkpoints = Checkpoints(tmp_path / "checkpoints", written, evaluate=evaluate)
+    trainer_in(tmp_path, checkpoints, checkpoint_every=4, evaluate_every=3, num_kept=9).run()
+    assert names(tmp_path) == ["step-00000003", "step-00000004", "step-00000006"]
+    assert list(checkpoints.scores()) == ["step-00000003", "step-00000006"]
 
 
 def test_full_disk_leaves_the_state_before_it_whole(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from threading import Event
 from typing import Generic, NamedTuple, TypeVar
 
 Item = TypeVar("Item")
-_NUM_HELD = 2
+NUM_HELD = 2
 """Items that wait per source, beside the one that its thread holds."""
 _POLL_S = 0.1
 
@@ -48,7 +48,7 @@ def read_ahead(read: Callable[[str], Iterator[Item]], names: Sequence[str], num_
         try:
             for place in range(len(names) + num_threads):
                 if place < len(names):
-                    items: Queue[Item | None] = Queue(_NUM_HELD)
+                    items: Queue[Item | None] = Queue(NUM_HELD)
                     coming.append(_Source(items, threads.submit(fill, names[place], items)))
                 if place >= num_threads and coming:
                     yield from _drained(coming.popleft())

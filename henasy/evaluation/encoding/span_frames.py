@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from henasy.errors import HenasyError
-from henasy.evaluation.encoding.ahead import read_ahead
+from henasy.evaluation.encoding.ahead import NUM_HELD, read_ahead
 from henasy.evaluation.encoding.frame_rules import BLACK, FramePlace, FrameSelector, Span
 from henasy.video.decode import find_decoder
 from henasy.video.probe import VideoInfo, probe
@@ -20,7 +20,8 @@ from henasy.video.video_files import VideoFiles
 
 Image = NDArray[np.uint8]
 _MOST_THREADS = 8
-"""Each holds up to three batches of decoded frames, about 30 MB each at 288 px."""
+_MOST_FRAMES = 2048
+"""That all threads hold, about 0.9 GB at 288 px."""
 
 
 class SpanBatch(NamedTuple):
@@ -61,7 +62,7 @@ def read_spans(
         batch_spans: spans of a batch, at most.
         decoder: name of the decoder.
         num_threads: videos that are read at a time, ahead of the one whose batches are taken; None for one per
-            processor, at most 8. The answers and their order do not depend on it.
+            processor, at most 8 and no more than memory should hold. The answers and their order do not depend on it.
     """
     rows_of: dict[str, list[int]] = {}
     for row, span in enumerate(spans):
@@ -83,9 +84,10 @@ def read_spans(
             yield RefusedSpans(np.array(refused_rows), reason)
         yield from _read_video(files, infos, chosen, batch_spans, decoder)
 
-    return read_ahead(
-        read, list(rows_of), min(_MOST_THREADS, os.cpu_count() or 1) if num_threads is None else num_threads
-    )
+    if num_threads is None:
+        frames_each = (NUM_HELD + 1) * batch_spans * num_frames
+        num_threads = max(1, min(_MOST_THREADS, os.cpu_count() or 1, _MOST_FRAMES // frames_each))
+    return read_ahead(read, list(rows_of), num_threads)
 
 
 class _Chosen(NamedTuple):

@@ -1,7 +1,7 @@
 """Clips that could not be decoded: listed in a file of the run, counted, and too many of them stop it.
 
-refused.jsonl     one line per clip: row, clip_idx, video_uid, start_s, end_s, reason; and how many clips the process
-                  had asked for and was refused by then, from which a restarted run counts on
+refused-0.jsonl    one line per clip: row, clip_idx, video_uid, start_s, end_s, reason
+refused-0.counts   how many clips the process has asked for and was refused, from which a restarted run counts on
 """
 
 import json
@@ -16,6 +16,8 @@ from henasy.errors import TrainingError
 from henasy.training.egoclip.annotations import ClipTable
 
 _FEWEST_ASKED = 1000
+_COUNTS_EVERY = 1000
+"""Clips asked for between two writings of the counts; a kill forgets fewer."""
 _MOST_TOLD = 20
 
 
@@ -34,11 +36,11 @@ class Refusals:
             report: is told of the first refusals.
         """
         self._path, self._table, self._max_share, self._report = path, table, max_share, report
-        known = _whole_lines(path)
-        self._reasons = {int(line["row"]): str(line["reason"]) for line in known}
+        self._reasons = {int(line["row"]): str(line["reason"]) for line in _whole_lines(path)}
+        self._counts = path.with_suffix(".counts")
         self._lock = Lock()
-        self.num_asked = max((int(line.get("num_asked", 0)) for line in known), default=0)
-        self.num_refused = max((int(line.get("num_refused", 0)) for line in known), default=0)
+        counts = json.loads(self._counts.read_text()) if self._counts.exists() else {}
+        self.num_asked, self.num_refused = counts.get("num_asked", 0), counts.get("num_refused", 0)
 
     def reason(self, row: int) -> str | None:
         """Why a clip was refused before, None if it was not."""
@@ -48,6 +50,8 @@ class Refusals:
         """Counts one clip that was asked for."""
         with self._lock:
             self.num_asked += 1
+            if self.num_asked % _COUNTS_EVERY == 0:
+                self._keep_counts()
 
     def add(self, row: int, reason: str) -> None:
         """Lists a clip that cannot be had.
@@ -60,6 +64,7 @@ class Refusals:
             if row not in self._reasons:
                 self._reasons[row] = reason
                 self._write(row, reason)
+                self._keep_counts()
                 if self._report is not None and len(self._reasons) <= _MOST_TOLD:
                     self._report(f"  a clip is replaced, number {len(self._reasons)}: {reason}")
         if self.num_refused > self._max_share * max(self.num_asked, _FEWEST_ASKED):
@@ -77,11 +82,12 @@ class Refusals:
             "start_s": float(self._table.start_s[row]),
             "end_s": float(self._table.end_s[row]),
             "reason": reason,
-            "num_asked": self.num_asked,
-            "num_refused": self.num_refused,
         }
         with self._path.open("a") as stream:
             stream.write(json.dumps(line) + "\n")
+
+    def _keep_counts(self) -> None:
+        _replace(self._counts, json.dumps({"num_asked": self.num_asked, "num_refused": self.num_refused}))
 
 
 def _whole_lines(path: Path) -> list[dict[str, Any]]:
@@ -97,7 +103,11 @@ def _whole_lines(path: Path) -> list[dict[str, Any]]:
             continue
         whole.append(text.rstrip("\n") + "\n")
     if whole != texts:
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text("".join(whole))
-        os.replace(temporary, path)
+        _replace(path, "".join(whole))
     return known
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_text(text)
+    os.replace(temporary, path)

@@ -49,7 +49,7 @@ def make_run(data: Path, out: Path) -> EgoClipRun:
             batch_size=8,
             learning_rate=2e-3,
             log_every=1,
-            evaluate_every=0,
+            evaluate_every=2,
             checkpoint_every=2,
         ),
         model=data / "dual",
@@ -60,14 +60,24 @@ def make_run(data: Path, out: Path) -> EgoClipRun:
     )
 
 
-def train(peers: Peers, run: EgoClipRun, fails_at: int | None) -> str:
+def train(peers: Peers, run: EgoClipRun, fails_at: int | None, has_scores: bool = True) -> str:
     """What the process ended with; the second process fails when it makes the batch of step `fails_at`."""
+
+    def evaluate(folder: Path) -> dict[str, float]:
+        if not has_scores:
+            raise TrainingError("no scores")
+        return {"files": float(len(list(folder.iterdir())))}
+
     if fails_at is not None and peers.rank == 1:
         EgoClipBatches.batch = _failing(EgoClipBatches.batch, fails_at)  # type: ignore[method-assign]
     try:
-        return str(train_egoclip(run, device=torch.device("cpu"), peers=peers, report=lambda line: None))
+        return str(train_egoclip(run, device=torch.device("cpu"), peers=peers, evaluate=evaluate, report=quiet))
     except HenasyError as error:
         return str(error)
+
+
+def quiet(line: str) -> None:
+    """Takes no notice."""
 
 
 def _failing(batch: Callable[..., object], fails_at: int) -> Callable[..., object]:
@@ -89,6 +99,7 @@ def losses(folder: Path) -> list[dict[str, float]]:
 def test_two_processes_cut_and_gone_on_with_repeat_the_undisturbed_run(data: Path, tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert in_processes(train, tmp_path / "m1", make_run(data, whole), None) == [str(whole / "checkpoint")] * 2
+    assert in_processes(train, tmp_path / "m0", make_run(data, cut), None, False) == ["no scores"] * 2
     ended = in_processes(train, tmp_path / "m2", make_run(data, cut), 3)
     assert ended == ["process 1 of 2: the disk is gone", "the disk is gone"]
     assert (cut / "step-00000002").is_dir()
@@ -96,6 +107,9 @@ def test_two_processes_cut_and_gone_on_with_repeat_the_undisturbed_run(data: Pat
     assert in_processes(train, tmp_path / "m3", make_run(data, cut), None) == [str(cut / "checkpoint")] * 2
     assert losses(cut) == losses(whole)
     assert len(losses(whole)) == 4
+    scored = [json.loads((folder / "checkpoints" / "scores.json").read_text()) for folder in (whole, cut)]
+    assert scored[0] == scored[1]
+    assert list(scored[0]) == ["step-00000002", "step-00000004"]
     weights = [(folder / "checkpoint" / "model.safetensors").read_bytes() for folder in (whole, cut)]
     assert weights[0] == weights[1]
     assert load_encoder(whole / "checkpoint").kind == "henasy"

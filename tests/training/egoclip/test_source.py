@@ -298,9 +298,11 @@ def test_refusals_bear_a_share_of_a_thousand_first(data: Data, tmp_path: Path) -
 
 
 def test_refusals_of_a_restarted_run_count_on_and_may_be_allowed_more(data: Data, tmp_path: Path) -> None:
-    path = tmp_path / "refused.jsonl"
+    path = tmp_path / "refused-0.jsonl"
 
-    def refuse(refusals: Refusals, rows: range) -> None:
+    def refuse(refusals: Refusals, rows: range, *, num_good: int = 0) -> None:
+        for _ in range(num_good):
+            refusals.count_asked()
         for row in rows:
             refusals.count_asked()
             refusals.add(row, "v.mp4: fault")
@@ -316,6 +318,9 @@ def test_refusals_of_a_restarted_run_count_on_and_may_be_allowed_more(data: Data
     refuse(allowed, range(11, 20))
     with pytest.raises(TrainingError, match="21 of 21 clips"):
         refuse(allowed, range(20, 21))
+    # clips that were read since the last refusal are not forgotten either
+    refuse(Refusals(path, data.clips.table, max_share=0.02), range(0), num_good=2500)
+    refuse(Refusals(path, data.clips.table, max_share=0.02), range(21, 24))
 
 
 def test_batch_larger_than_the_data_is_refused(data: Data, pool: ViewPool, tmp_path: Path) -> None:
