@@ -1,8 +1,13 @@
 """Fixtures that every test may use."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Before torch is imported. Threads gain nothing on tensors this small, and beside other work they wait for each other:
+# a test of half a minute then took five.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
