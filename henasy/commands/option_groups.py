@@ -1,4 +1,4 @@
-"""Options of a command that belong together and reach it as one argument."""
+"""Options that several commands have, or that reach a command as one argument."""
 
 import functools
 from collections.abc import Callable

@@ -28,6 +28,13 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _CHECKPOINTS = 10
 _READING = EgoClipRecipe()
+_READING_OPTIONS = {
+    "--crop": "crop",
+    "--numbered-chunk": "numbered_chunk_s",
+    "--max-missing-share": "max_missing_share",
+    "--max-refused-share": "max_refused_share",
+}
+"""How EgoClip is read, by the names of `EgoClipRecipe`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,13 +53,8 @@ class _Data:
 
     def __post_init__(self) -> None:
         needed = {"--annotations": self.annotations, "--videos": self.videos, "--taxonomy": self.taxonomy}
-        others: dict[str, object] = {
-            "--swaps": self.swaps,
-            "--crop": self.crop,
-            "--numbered-chunk": self.numbered_chunk_s,
-        }
-        others |= {"--max-missing-share": self.max_missing_share, "--max-refused-share": self.max_refused_share}
-        given = [name for name, value in {**needed, **others}.items() if value is not None]
+        reading = {option: getattr(self, name) for option, name in _READING_OPTIONS.items()}
+        given = [name for name, value in {**needed, "--swaps": self.swaps, **reading}.items() if value is not None]
         if self.archive is not None and given:
             raise ConfigError(f"--archive cannot be used together with {', '.join(given)}")
         missing = [name for name, value in needed.items() if value is None]
@@ -66,15 +68,14 @@ class _Data:
         assert self.annotations is not None
         assert self.videos is not None
         assert self.taxonomy is not None
-        names = ("crop", "numbered_chunk_s", "max_missing_share", "max_refused_share")
-        asked = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        reading = {name: getattr(self, name) for name in _READING_OPTIONS.values()}
         return EgoClipFolders(
             annotations=self.annotations,
             videos=self.videos,
             taxonomy=self.taxonomy,
             cache=cache,
             swaps=self.swaps,
-            reading=EgoClipRecipe(**asked),
+            reading=EgoClipRecipe(**{name: value for name, value in reading.items() if value is not None}),
         )
 
 
@@ -217,11 +218,7 @@ def egoncepp(
                 folder,
                 run,
                 recipe,
-                source=clips.source,
-                captions=clips.captions,
-                swaps=clips.swaps,
-                trained_on=clips.trained_on,
-                digests=clips.digests,
+                clips,
                 device=place,
                 peers=peers,
                 evaluate=scores,

@@ -26,10 +26,10 @@ from henasy.model.adapters import AdapterConfig, Adapters
 from henasy.training.blocks import recompute_blocks
 from henasy.training.checkpoints import FOLDER, Checkpoints, FolderScores
 from henasy.training.config import FREE, TrainConfig
-from henasy.training.data import TrainBatch
+from henasy.training.continued_sources import Clips
 from henasy.training.distributed import ALONE, Peers
-from henasy.training.egoncepp import Captions, EgoNcePlusPlusObjective, SwapBatch, SwapBatches, SwapConfig, Swaps
-from henasy.training.trainer import BatchSource, Trainer
+from henasy.training.egoncepp import EgoNcePlusPlusObjective, SwapBatch, SwapBatches, SwapConfig
+from henasy.training.trainer import Trainer
 
 ADAPTERS, CHECKPOINT, RUN_FILE = "adapters", "checkpoint", "run.json"
 
@@ -60,12 +60,8 @@ def continue_training(
     folder: Path,
     run: Path,
     recipe: ContinuedRecipe,
+    clips: Clips,
     *,
-    source: BatchSource[TrainBatch],
-    captions: Captions,
-    swaps: Swaps,
-    trained_on: str,
-    digests: Mapping[str, str | None],
     device: torch.device,
     peers: Peers = ALONE,
     evaluate: FolderScores | None = None,
@@ -77,11 +73,7 @@ def continue_training(
         folder: the checkpoint.
         run: where everything is written.
         recipe: settings.
-        source: batches of clips.
-        captions: of the source's clips.
-        swaps: makes the captions that clips are told apart from.
-        trained_on: what the clips are, for the training note.
-        digests: what tells clips and words from others; a run goes on with the same alone.
+        clips: what it is trained on; a run goes on with the same alone.
         device: where it computes.
         peers: the processes that share each batch.
         evaluate: scores a merged checkpoint folder, each time an evaluation is due.
@@ -95,14 +87,16 @@ def continue_training(
     if base.tokenizer is None:
         raise ConfigError(f"{folder} has no tokenizer, so it cannot read captions")
     base_space = space_id(base)
-    peers.on_main(lambda: claim_run(run, recipe, base_space, digests))
+    peers.on_main(lambda: claim_run(run, recipe, base_space, clips.digests))
     adapters = Adapters(base.model.to(device), recipe.adapters, seed=recipe.train.seed)
     if recipe.train.is_recomputing:
         recompute_blocks(adapters.model)
-    batches = SwapBatches(source, captions, swaps, base.tokenizer, recipe.swaps, seed=recipe.train.seed)
+    batches = SwapBatches(
+        clips.source, clips.captions, clips.swaps, base.tokenizer, recipe.swaps, seed=recipe.train.seed
+    )
 
     def write(path: Path) -> None:
-        save_checkpoint(path, merged_checkpoint(folder, adapters, recipe, trained_on))
+        save_checkpoint(path, merged_checkpoint(folder, adapters, recipe, clips.trained_on))
 
     Trainer[SwapBatch](
         replace(recipe.train, is_recomputing=False),  # the module that is trained has factors and no blocks

@@ -13,7 +13,6 @@ from henasy.training.clip_cache import archive_digest, build_clip_cache
 from henasy.training.config import TrainConfig
 from henasy.training.data import CacheBatches, ClipCache, TrainBatch
 from henasy.training.distributed import ALONE, Peers
-from henasy.training.egoclip.annotations import file_digest
 from henasy.training.egoclip.clips import open_egoclip
 from henasy.training.egoclip.config import EgoClipFiles, EgoClipRecipe
 from henasy.training.egoclip.refusals import Refusals
@@ -134,14 +133,11 @@ def egoclip_clips(
             share=peers.share,
         )
         swaps: Swaps = TaxonomySwaps(word_swaps(clips.taxonomy))
+        digests = clips.digests() | {"crop": settings.crop, "numbered_chunk_s": str(settings.numbered_chunk_s)}
         if folders.swaps is not None:
             given = folders.swaps
-            swaps = peers.main_first(lambda: open_swaps(given, clips.table, folders.cache))
-        digests = clips.digests() | {
-            "swaps": None if folders.swaps is None else file_digest(folders.swaps),
-            "crop": settings.crop,
-            "numbered_chunk_s": str(settings.numbered_chunk_s),
-        }
+            stored = peers.main_first(lambda: open_swaps(given, clips.table, folders.cache))
+            swaps, digests["swaps"] = stored, stored.digest
         trained_on = f"{len(clips):,} clips of {folders.annotations.name}"
         yield Clips(source, EgoClipCaptions(clips.table), swaps, trained_on, digests)
     finally:

@@ -118,7 +118,9 @@ def write_swaps(
 class StoredSwaps:
     """The captions of a file, memory-mapped; a clip that it lacks has none."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, digest: str) -> None:
+        """Takes the folder that holds them, and the digest of the file that they came from."""
+        self.digest = digest
         with pa.memory_map(str(folder / "swaps.arrow")) as source:
             held = pa.ipc.open_file(source).read_all()
         self._verbs, self._nouns = held.column("verb_swaps").chunk(0), held.column("noun_swaps").chunk(0)
@@ -141,10 +143,11 @@ def open_swaps(path: Path, table: ClipTable, cache: Path) -> StoredSwaps:
     """
     if not path.is_file():
         raise NotFoundError(f"{path}: no such file of word swaps; henasy-train swaps makes one")
-    folder = cache / f"swaps-{file_digest(path)[:16]}-{table.digest[:16]}"
+    digest = file_digest(path)
+    folder = cache / f"swaps-{digest[:16]}-{table.digest[:16]}"
     if not (folder / "about.json").exists():
         _build(path, table, folder)
-    return StoredSwaps(folder)
+    return StoredSwaps(folder, digest)
 
 
 def _drawn(texts: list[str] | None, rng: np.random.Generator, count: int) -> list[str]:

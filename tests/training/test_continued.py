@@ -46,7 +46,7 @@ pytest.importorskip("peft")
 from henasy.model.adapters import AdapterConfig
 from henasy.training import continued
 from henasy.training.continued import ContinuedRecipe, continue_training
-from henasy.training.continued_sources import archive_clips
+from henasy.training.continued_sources import Clips, archive_clips
 
 CPU = torch.device("cpu")
 NUM_CLIPS, CROP, IMAGE, FRAMES = 12, 20, 16, 2
@@ -107,12 +107,12 @@ def config(**changes: object) -> TrainConfig:
     return TrainConfig(**(settings | {"log_every": 1, "evaluate_every": 0} | changes))
 
 
-def source(cache: ClipCache, checkpoint: Checkpoint, train: TrainConfig) -> CacheBatches:
+def source(
+    cache: ClipCache, checkpoint: Checkpoint, train: TrainConfig, kind: type[CacheBatches] = CacheBatches
+) -> CacheBatches:
     assert checkpoint.tokenizer is not None
     spec = checkpoint.spec
-    return CacheBatches(
-        cache, checkpoint.tokenizer, train, image_px=IMAGE, num_frames=FRAMES, mean=spec.mean, std=spec.std
-    )
+    return kind(cache, checkpoint.tokenizer, train, image_px=IMAGE, num_frames=FRAMES, mean=spec.mean, std=spec.std)
 
 
 def batches(cache: ClipCache, bases: dict[str, Path], swaps: SwapConfig, **changes: object) -> SwapBatches:
@@ -121,6 +121,11 @@ def batches(cache: ClipCache, bases: dict[str, Path], swaps: SwapConfig, **chang
     plain = source(cache, checkpoint, train)
     words = TaxonomySwaps(WordSwaps(VERBS, NOUNS))
     return SwapBatches(plain, CacheCaptions(cache), words, checkpoint.tokenizer, swaps, seed=train.seed)
+
+
+def told(cache: ClipCache, source: CacheBatches, data: str = "noise") -> Clips:
+    words = TaxonomySwaps(WordSwaps(VERBS, NOUNS))
+    return Clips(source, CacheCaptions(cache), words, "12 clips of noise", {"archive": data})
 
 
 def run(
@@ -136,11 +141,7 @@ def run(
         folder,
         out,
         recipe,
-        source=source(cache, read_checkpoint(folder), recipe.train),
-        captions=CacheCaptions(cache),
-        swaps=TaxonomySwaps(WordSwaps(VERBS, NOUNS)),
-        trained_on="12 clips of noise",
-        digests={"archive": data},
+        told(cache, source(cache, read_checkpoint(folder), recipe.train), data),
         device=CPU,
         report=(lambda line: None) if said is None else said.append,
     )
@@ -268,11 +269,7 @@ def test_run_that_is_cut_goes_on_exactly(cache: ClipCache, bases: dict[str, Path
             bases["dual"],
             tmp_path / "cut",
             recipe(),
-            source=source(cache, read_checkpoint(bases["dual"]), recipe().train),
-            captions=CacheCaptions(cache),
-            swaps=TaxonomySwaps(WordSwaps(VERBS, NOUNS)),
-            trained_on="12 clips of noise",
-            digests={"archive": "noise"},
+            told(cache, source(cache, read_checkpoint(bases["dual"]), recipe().train)),
             device=CPU,
             report=stop,
         )
@@ -349,26 +346,12 @@ def test_loss_that_is_not_finite_stops_the_run(cache: ClipCache, bases: dict[str
             made = super().batch(step, part, device)
             return made._replace(frames=made.frames * torch.nan) if step == 4 else made
 
-    checkpoint, spec = read_checkpoint(bases["dual"]), read_checkpoint(bases["dual"]).spec
-    assert checkpoint.tokenizer is not None
     with pytest.raises(TrainingError, match=r"step 4: not finite: .*'loss': nan"):
         continue_training(
             bases["dual"],
             tmp_path / "run",
             recipe(),
-            source=Broken(
-                cache,
-                checkpoint.tokenizer,
-                recipe().train,
-                image_px=IMAGE,
-                num_frames=FRAMES,
-                mean=spec.mean,
-                std=spec.std,
-            ),
-            captions=CacheCaptions(cache),
-            swaps=TaxonomySwaps(WordSwaps(VERBS, NOUNS)),
-            trained_on="12 clips of noise",
-            digests={"archive": "noise"},
+            told(cache, source(cache, read_checkpoint(bases["dual"]), recipe().train, Broken)),
             device=CPU,
             report=lambda line: None,
         )

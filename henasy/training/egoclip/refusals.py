@@ -5,7 +5,6 @@ refused-0.counts   how many clips the process has asked for and was refused, fro
 """
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from threading import Lock
 from typing import Any
 
 from henasy.errors import TrainingError
+from henasy.scenes.files import write_text
 from henasy.training.egoclip.annotations import ClipTable
 
 _FEWEST_ASKED = 1000
@@ -87,7 +87,7 @@ class Refusals:
             stream.write(json.dumps(line) + "\n")
 
     def _keep_counts(self) -> None:
-        _replace(self._counts, json.dumps({"num_asked": self.num_asked, "num_refused": self.num_refused}))
+        write_text(self._counts, json.dumps({"num_asked": self.num_asked, "num_refused": self.num_refused}))
 
 
 def _whole_lines(path: Path) -> list[dict[str, Any]]:
@@ -103,11 +103,5 @@ def _whole_lines(path: Path) -> list[dict[str, Any]]:
             continue
         whole.append(text.rstrip("\n") + "\n")
     if whole != texts:
-        _replace(path, "".join(whole))
+        write_text(path, "".join(whole))
     return known
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(text)
-    os.replace(temporary, path)
