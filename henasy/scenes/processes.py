@@ -3,10 +3,13 @@
 import multiprocessing
 import os
 import signal
+import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from types import ModuleType
 from typing import Generic, NamedTuple, TypeVar
 
 from henasy.errors import ConfigError
@@ -27,7 +30,8 @@ class Step(NamedTuple, Generic[Item]):
 def run_each(work: Callable[[Item, Report], None], items: Sequence[Item], workers: int) -> Iterator[Step[Item]]:
     """The steps of `work(item, report)` for every item, each item in a fresh process, `workers` at a time.
 
-    A closed iterator, or an error, stops what is still running.
+    A closed iterator, or an error, stops what is still running. The main script is not imported again, so `work`
+    must not be of it.
 
     Raises:
         ConfigError: `work` raised it.
@@ -61,9 +65,21 @@ def _started(work: Callable[[Item, Report], None], item: Item) -> tuple[Connecti
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_run, args=(work, item, theirs), daemon=True)
-    process.start()
+    with _without_main_script():
+        process.start()
     theirs.close()
     return ours, process
+
+
+@contextmanager
+def _without_main_script() -> Iterator[None]:
+    """Spawned processes would run the main script's imports again: torch's, in each of a training's 840 videos."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _step(pipe: Connection, item: Item, process: SpawnProcess) -> Step[Item]:

@@ -3,6 +3,8 @@
 import errno
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -78,3 +80,19 @@ def test_what_runs_is_stopped_when_the_steps_are_no_longer_wanted(tmp_path: Path
     path.unlink(missing_ok=True)
     time.sleep(0.2)
     assert not path.exists()
+
+
+_SCRIPT = """
+from pathlib import Path
+from henasy.scenes.archive import ArchiveConfig, write_archive
+
+print("imported")
+write_archive(ArchiveConfig(seed=1, num_videos=2, video_s=5.0, width_px=64, height_px=36, fps=4), Path("kitchens"), 2)
+"""
+
+
+def test_a_script_that_renders_is_not_run_again_by_its_processes(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(_SCRIPT)
+    run = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (0, "imported\n"), run.stderr
+    assert len(list((tmp_path / "kitchens" / "videos").glob("*.mp4"))) == 2
