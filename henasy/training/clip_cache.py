@@ -3,7 +3,7 @@
     frames.npy      (N, F, C, C, 3) uint8, RGB, centre crop at C px; F moments spread over the clip
     boxes.npy       (N, F, 4, 4) float32, xyxy as shares of that crop: left hand, right hand, handled, another object
     box_nouns.npy   (N, F, 4) int16, row of the box's noun in the archive's noun taxonomy; -1 where there is no box
-    clips.parquet   one row per clip: video, span, sentence, verb phrase, noun and verb rows
+    clips.parquet   one row per clip: video, span, sentence, verb phrase, noun rows, verb row, acting hand
 
 N clips, F moments, C crop size in px. A video's rows are contiguous.
 """
@@ -32,7 +32,11 @@ from henasy.video.preprocess import PreprocessSpec, preprocess
 NUM_BOXES = 4
 NUM_HANDS = 2
 """The first boxes are those of the hands."""
-_COLUMNS = ("video_uid", "clip_start", "clip_end", "clip_text", "verb_phrase", "tag_noun", "tag_verb", "object_id")
+_FORMAT_VERSION = 2
+_COLUMNS = (
+    *("video_uid", "clip_start", "clip_end", "clip_text", "verb_phrase"),
+    *("tag_noun", "tag_verb", "hand", "object_id"),
+)
 
 
 class Narration(NamedTuple):
@@ -43,10 +47,12 @@ class Narration(NamedTuple):
     end_s: float
     text: str
     verb_phrase: str
-    noun_row: int
-    """Of the noun taxonomy."""
+    noun_rows: list[int]
+    """Of the noun taxonomy: what is handled, then what it is done with or beside."""
     verb_row: int
     """Of the verb taxonomy."""
+    hand: str
+    """left or right."""
     object_id: int
 
 
@@ -69,8 +75,9 @@ def read_narrations(archive: Path) -> list[Narration]:
                 float(row["clip_end"]),
                 row["clip_text"],
                 row["verb_phrase"],
-                int(json.loads(row["tag_noun"])[0]),
+                [int(noun) for noun in json.loads(row["tag_noun"])],
                 int(json.loads(row["tag_verb"])[0]),
+                row["hand"],
                 int(row["object_id"]),
             )
             for row in reader
@@ -90,10 +97,15 @@ def build_clip_cache(archive: Path, folder: Path, *, crop_px: int, num_moments: 
         Number of clips.
 
     Raises:
-        ConfigError: the folder holds a cache of another archive, or of other sizes.
+        ConfigError: the folder holds a cache of another archive, of other sizes, or of an older format.
         VideoError: a clip of the archive cannot be decoded.
     """
-    source: dict[str, str | int] = {"archive": archive_digest(archive), "crop_px": crop_px, "num_moments": num_moments}
+    source: dict[str, str | int] = {
+        "format_version": _FORMAT_VERSION,
+        "archive": archive_digest(archive),
+        "crop_px": crop_px,
+        "num_moments": num_moments,
+    }
     if (folder / "cache.json").exists():
         return _existing(folder / "cache.json", source)
     narrations = sorted(read_narrations(archive), key=lambda n: (n.video_uid, n.start_s))

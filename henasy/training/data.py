@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from henasy.errors import ConfigError
+from henasy.losses.matching import ABSENT
 from henasy.scenes.household.combinations import COLOURS
 from henasy.scenes.household.undone import undone
 from henasy.text.stored import AnyTokenizer
@@ -70,7 +71,10 @@ class ClipCache:
         self.verb_phrases: list[str] = table["verb_phrase"]
         self.video_uids: list[str] = table["video_uid"]
         self.starts_s = np.array(table["start_s"])
-        self.noun_rows = np.array(table["noun_row"])
+        self.hands: list[str] = table["hand"]
+        self.all_noun_rows = _padded(table["noun_rows"])
+        """(N, M) int64: what a narration names, what is handled first; -1 in an empty slot."""
+        self.noun_rows = self.all_noun_rows[:, 0]
         self.verb_rows = np.array(table["verb_row"])
 
     def __len__(self) -> int:
@@ -88,6 +92,13 @@ class ClipCache:
         first = np.searchsorted(key, np.maximum(key - NEIGHBOUR_S, video * 1e7), side="left")
         last = np.searchsorted(key, np.minimum(key + NEIGHBOUR_S, (video + 1) * 1e7 - 1), side="right")
         return first, last
+
+
+def _padded(rows: list[list[int]]) -> NDArray[np.int64]:
+    padded = np.full((len(rows), max(map(len, rows), default=1)), ABSENT)
+    for row, own in zip(padded, rows, strict=True):
+        row[: len(own)] = own
+    return padded
 
 
 def bare(text: str) -> str:
@@ -175,7 +186,7 @@ class CacheBatches:
             tokens=torch.from_numpy(self.wordings[wording, rows]),
             nouns=torch.from_numpy(np.eye(len(self.cache.nouns), dtype=np.float32)[noun_rows]),
             verbs=torch.from_numpy(np.eye(len(self.cache.verbs), dtype=np.float32)[verb_rows]),
-            noun_rows=torch.from_numpy(noun_rows)[:, None],
+            noun_rows=torch.from_numpy(self.cache.all_noun_rows[rows % len(self.cache)]),
             verb_rows=torch.from_numpy(verb_rows),
             phrase_tokens=torch.from_numpy(self.wordings[2, rows]),
             phrase_ids=torch.from_numpy(self.phrase_ids[rows]),

@@ -51,7 +51,7 @@ def test_shipped_checkpoint_ranks_the_narrated_clip_above_others(encoder: Encode
     )
     texts = encoder.encode_texts([narration.text for narration in narrations])
     scores = texts @ clips.T
-    action = np.array([(n.noun_row, n.verb_row) for n in narrations])
+    action = np.array([(n.noun_rows[0], n.verb_row) for n in narrations])
     is_other = (action[:, None] != action[None, :]).any(axis=2)
     is_won = scores.diagonal()[:, None] > scores
     # 0.5 by chance; some 50 narrations, so that 0.65 is far outside of luck

@@ -70,7 +70,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> ClipCache:
         "verb_phrase": texts,
         "video_uid": [f"v{i // 6}" for i in rows],
         "start_s": [5.0 * i for i in rows],
-        "noun_row": (rows // 3 % 3).tolist(),
+        "noun_rows": [[i // 3 % 3] for i in range(NUM_CLIPS)],
+        "hand": ["left"] * NUM_CLIPS,
         "verb_row": (rows % 3).tolist(),
     }
     pq.write_table(pa.table(table), folder / "clips.parquet")

@@ -40,7 +40,8 @@ def cache(tmp_path: Path) -> ClipCache:
         "verb_phrase": [f"lifting the mug {i % 3}" for i in rows],
         "video_uid": [f"v{i // 6}" for i in rows],
         "start_s": [25.0 * (i % 6) for i in rows],
-        "noun_row": (rows % 2).tolist(),
+        "noun_rows": [[i % 2, 1 - i % 2] if i % 3 == 0 else [i % 2] for i in rows],
+        "hand": ["left"] * NUM_CLIPS,
         "verb_row": (rows % 3).tolist(),
     }
     pq.write_table(pa.table(table), tmp_path / "clips.parquet")
@@ -239,3 +240,10 @@ def test_backwards_of_every_clip_changes_nothing_but_the_ways(cache: ClipCache) 
     assert torch.equal(plain.rows, turned.rows)
     assert torch.equal(plain.frames.sort(dim=1).values, turned.frames.sort(dim=1).values)
     assert torch.equal(plain.noun_rows, turned.noun_rows)
+
+
+def test_a_narration_names_all_its_nouns_and_contrasts_what_is_handled(cache: ClipCache) -> None:
+    batch = batches(cache).batch(0, 0, CPU)
+    for row, nouns, contrasted in zip(batch.rows.tolist(), batch.noun_rows.tolist(), batch.nouns, strict=True):
+        assert nouns == [row % 2, 1 - row % 2 if row % 3 == 0 else -1]
+        assert contrasted.nonzero().flatten().tolist() == [row % 2]

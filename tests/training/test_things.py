@@ -52,7 +52,8 @@ def cache(tmp_path: Path) -> ClipCache:
         "verb_phrase": ["lifting it"] * NUM_CLIPS,
         "video_uid": ["v"] * NUM_CLIPS,
         "start_s": list(range(NUM_CLIPS)),
-        "noun_row": [1 + clip % 2 for clip in range(NUM_CLIPS)],
+        "noun_rows": [[1 + clip % 2] for clip in range(NUM_CLIPS)],
+        "hand": ["left"] * NUM_CLIPS,
         "verb_row": [0] * NUM_CLIPS,
     }
     pq.write_table(pa.table(table), tmp_path / "clips.parquet")
