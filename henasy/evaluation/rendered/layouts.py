@@ -24,6 +24,7 @@ from henasy.evaluation.metrics.multiple_choice import INTER, INTRA
 from henasy.evaluation.rendered.archives import TEST_ARCHIVE, cached_archive
 from henasy.evaluation.tasks.report import write_text
 from henasy.scenes.archive import read_config
+from henasy.scenes.household.swaps import Said
 
 _COLUMNS = (
     "clip_idx",
@@ -88,6 +89,11 @@ class RenderedClip:
     def action(self) -> tuple[str, str]:
         """Verb and noun: clips with equal actions can be described by the same text."""
         return self.verb, self.noun
+
+    @property
+    def said(self) -> Said:
+        """What its swapped words are made of."""
+        return Said(self.text, self.verb, self.noun, self.hand)
 
 
 @dataclass(frozen=True, kw_only=True)

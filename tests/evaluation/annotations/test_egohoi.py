@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from henasy.errors import AnnotationError, InputError, NotFoundError
-from henasy.evaluation.annotations.egohoi import COLUMNS, FILE_NAME, NUM_CAPTIONS, load_egohoi
+from henasy.evaluation.annotations.egohoi import COLUMNS, FILE_NAME, NUM_CAPTIONS, NUM_SWAPS, load_egohoi
 from henasy.evaluation.metrics.word_swaps import right_words, word_swap_scores
 from henasy.evaluation.rendered.layouts import RenderedClip, read_rendered_clips
-from henasy.evaluation.rendered.swaps import noun_swaps, verb_swaps, write_swaps
+from henasy.evaluation.rendered.swaps import write_swaps
 from henasy.scenes.archive import ArchiveConfig, _claim, _narrations
+from henasy.scenes.household.swaps import noun_swaps, verb_swaps
 
 
 def test_word_swap_scores_equal_golden(golden_dir: Path) -> None:
@@ -165,7 +166,7 @@ def test_swaps_keep_the_rest_of_the_sentence(clips: list[RenderedClip]) -> None:
     assert not any("sponge with the" in text for text in all_verb_swaps(an_apple))
     coloured = with_text(base, "#C C drags an orange jar closer", "pull", "jar")
     assert "#C C drags an orange apple closer" in all_noun_swaps(coloured)
-    assert len(verb_swaps(coloured, rng)) == 10
+    assert len(verb_swaps(coloured.said, rng, NUM_SWAPS)) == 10
     stirred = with_text(base, "#C C stirs the mug with a spoon", "stir", "mug")
     assert not any(text.startswith("#C C stirs the spoon") for text in all_noun_swaps(stirred))
 
@@ -175,18 +176,19 @@ def with_text(clip: RenderedClip, text: str, verb: str, noun: str) -> RenderedCl
 
 
 def all_noun_swaps(clip: RenderedClip) -> set[str]:
-    return {text for seed in range(20) for text in noun_swaps(clip, np.random.default_rng(seed))}
+    return {text for seed in range(20) for text in noun_swaps(clip.said, np.random.default_rng(seed), NUM_SWAPS)}
 
 
 def all_verb_swaps(clip: RenderedClip) -> set[str]:
-    return {text for seed in range(20) for text in verb_swaps(clip, np.random.default_rng(seed))}
+    return {text for seed in range(20) for text in verb_swaps(clip.said, np.random.default_rng(seed), NUM_SWAPS)}
 
 
 def test_swaps_refuse_what_is_no_narration(clips: list[RenderedClip]) -> None:
+    rng = np.random.default_rng(0)
     with pytest.raises(AnnotationError, match="does not say 'open' of 'jar'"):
-        verb_swaps(with_text(clips[0], "#C C juggles the jar", "open", "jar"), np.random.default_rng(0))
+        verb_swaps(with_text(clips[0], "#C C juggles the jar", "open", "jar").said, rng, NUM_SWAPS)
     with pytest.raises(AnnotationError, match="'juggle' is not one of"):
-        noun_swaps(with_text(clips[0], "#C C juggles the jar", "juggle", "jar"), np.random.default_rng(0))
+        noun_swaps(with_text(clips[0], "#C C juggles the jar", "juggle", "jar").said, rng, NUM_SWAPS)
 
 
 def test_written_swaps_load_and_depend_on_the_narrations_alone(clips: list[RenderedClip], tmp_path: Path) -> None:

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from henasy.errors import AnnotationError
-from henasy.evaluation.annotations.egohoi import FILE_NAME, load_egohoi
+from henasy.evaluation.annotations.egohoi import FILE_NAME, NUM_SWAPS, load_egohoi
 from henasy.evaluation.rendered.layouts import RenderedClip, read_rendered_clips
 from henasy.evaluation.rendered.spans import moments_annotations, nlq_annotations, read_actions
-from henasy.evaluation.rendered.swaps import noun_swaps, verb_swaps, write_swaps
+from henasy.evaluation.rendered.swaps import write_swaps
 from henasy.scenes.archive import ArchiveConfig, _claim, _narrations
 from henasy.scenes.household.story import HOUSEHOLD
+from henasy.scenes.household.swaps import noun_swaps, verb_swaps
 from henasy.scenes.household.verbs import VERB_OF
 
 CONFIG = ArchiveConfig(seed=12, num_videos=10, video_s=120.0, fps=8, split="test")
@@ -54,7 +55,7 @@ def said(text: str, verbs: set[str]) -> set[str]:
 def test_verb_swaps_say_another_action_of_the_same_things(clips: list[RenderedClip]) -> None:
     assert {clip.verb for clip in clips} == set(VERB_OF)
     for at, clip in enumerate(clips):
-        swaps = verb_swaps(clip, np.random.default_rng(at))
+        swaps = verb_swaps(clip.said, np.random.default_rng(at), NUM_SWAPS)
         assert len(swaps) == len(set(swaps)) == 10
         assert clip.text not in swaps
         like = {label for label in VERB_OF if (label in PARTNERED) == (clip.verb in PARTNERED)}
@@ -68,7 +69,7 @@ def test_verb_swaps_say_another_action_of_the_same_things(clips: list[RenderedCl
 def test_noun_swaps_say_the_same_action_of_another_thing(clips: list[RenderedClip]) -> None:
     nouns = {noun.label for noun in HOUSEHOLD.nouns}
     for at, clip in enumerate(clips):
-        swaps = noun_swaps(clip, np.random.default_rng(at))
+        swaps = noun_swaps(clip.said, np.random.default_rng(at), NUM_SWAPS)
         assert len(swaps) == len(set(swaps)) == 10
         for swap in swaps:
             assert clip.verb in said(swap, {clip.verb})
@@ -85,7 +86,7 @@ def test_swaps_are_written_and_read_again(clips: list[RenderedClip], tmp_path: P
 
 def test_a_verb_that_archives_do_not_have_is_refused(clips: list[RenderedClip]) -> None:
     with pytest.raises(AnnotationError, match="verb 'tilt' is not one of"):
-        verb_swaps(replace(clips[0], verb="tilt"), np.random.default_rng(0))
+        verb_swaps(replace(clips[0], verb="tilt").said, np.random.default_rng(0), NUM_SWAPS)
 
 
 def test_every_action_can_be_asked_about_and_is_a_moment(archive: Path) -> None:
