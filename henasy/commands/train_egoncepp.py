@@ -27,6 +27,9 @@ from henasy.video.views import CROPS
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _CHECKPOINTS = 10
+_LEARNING_RATE = 3e-5
+_ARCHIVE_LEARNING_RATE = 1e-3
+"""Of a model of a few million weights and some hundred steps."""
 _READING = EgoClipRecipe()
 _READING_OPTIONS = {
     "--crop": "crop",
@@ -93,7 +96,8 @@ def _recipe(
     *,
     num_steps: int,
     batch_size: int,
-    learning_rate: float,
+    num_micro_batches: int,
+    is_joint_contrast: bool,
     precision: str,
     is_recomputing: bool,
     checkpoint_every: int | None,
@@ -110,11 +114,11 @@ def _recipe(
         train=TrainConfig(
             num_steps=num_steps,
             batch_size=batch_size,
-            learning_rate=learning_rate,
+            num_micro_batches=num_micro_batches,
+            is_joint_contrast=is_joint_contrast,
             num_warmup_steps=num_steps // 10,
             min_learning_rate_ratio=0.02,
             precision=precision,
-            recolour=0.3,  # as henasy-tiny's last stage
             seed=seed,
             is_recomputing=is_recomputing,
             evaluate_every=0,
@@ -135,14 +139,22 @@ _recipe_options = grouped(
     click.option(
         "--batch-size", default=16, show_default=True, help="Anchors per step; each brings a clip from nearby."
     ),
-    click.option("--learning-rate", default=3e-5, show_default=True, help="Peak; EgoNCE++'s own."),
+    click.option(
+        "--micro-batches", "num_micro_batches", default=1, show_default=True, help="Parts of a step, to save memory."
+    ),
+    click.option(
+        "--joint-contrast",
+        "is_joint_contrast",
+        is_flag=True,
+        help="Contrast over all parts of a step; each then goes through twice.",
+    ),
     click.option("--rank", default=16, show_default=True, help="Rank of the adapters."),
     click.option("--towers", type=click.Choice(TOWERS), default="both", show_default=True, help="What is adapted."),
     click.option(
-        "--verb-swaps", "num_verb_swaps", default=5, show_default=True, help="Captions with another verb per clip."
+        "--verb-swaps", "num_verb_swaps", default=10, show_default=True, help="Captions with another verb per clip."
     ),
     click.option(
-        "--noun-swaps", "num_noun_swaps", default=5, show_default=True, help="Captions with another noun per clip."
+        "--noun-swaps", "num_noun_swaps", default=10, show_default=True, help="Captions with another noun per clip."
     ),
     click.option("--temperature", default=TEMPERATURE, show_default=True, help="Of the contrast."),
     click.option("--precision", type=click.Choice(PRECISIONS), default="bfloat16", show_default=True),
@@ -182,6 +194,11 @@ _data_options = grouped(
 @_data_options
 @click.option("--cache", type=_FOLDER, help="Where its decoded clips, or EgoClip's columns, are kept; RUN/cache.")
 @_recipe_options
+@click.option(
+    "--learning-rate",
+    type=float,
+    help=f"Peak; {_LEARNING_RATE:g}, EgoNCE++'s own, and {_ARCHIVE_LEARNING_RATE:g} with --archive.",
+)
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:N, or auto.")
 @click.option("--workers", default=2, show_default=True, help="Processes that decode.")
 @click.option("--threads", default=0, show_default=True, help="CPU threads of the training itself; 0 takes all.")
@@ -192,6 +209,7 @@ def egoncepp(
     data: _Data,
     cache: Path | None,
     recipe: ContinuedRecipe,
+    learning_rate: float | None,
     device: str,
     workers: int,
     threads: int,
@@ -205,8 +223,7 @@ def egoncepp(
     if threads:
         torch.set_num_threads(threads)
     try:
-        if data.archive is None:
-            recipe = replace(recipe, train=replace(recipe.train, recolour=0.0))  # real things keep their colours
+        recipe = _suited(recipe, learning_rate, is_rendered=data.archive is not None)
         recipe = replace(recipe, train=replace(recipe.train, **evaluations.train_settings()))
         place, folder = own_device(device), locate_checkpoint(checkpoint)
         scores = folder_scores(evaluations, place, report=click.echo)
@@ -227,6 +244,13 @@ def egoncepp(
     except (HenasyError, OSError) as error:
         raise click.ClickException(str(error)) from error
     say(f"wrote {merged}: henasy-index build VIDEOS --model {merged}")
+
+
+def _suited(recipe: ContinuedRecipe, learning_rate: float | None, *, is_rendered: bool) -> ContinuedRecipe:
+    """The recipe for rendered or for real clips: real things keep their colours, and few of their deeds are alike."""
+    rate = (_ARCHIVE_LEARNING_RATE if is_rendered else _LEARNING_RATE) if learning_rate is None else learning_rate
+    train = replace(recipe.train, learning_rate=rate, recolour=0.3 if is_rendered else 0.0)
+    return replace(recipe, train=train, is_sparing=is_rendered)
 
 
 def _open(data: _Data, checkpoint: Checkpoint, config: TrainConfig, place: _Place) -> AbstractContextManager[Clips]:

@@ -47,6 +47,7 @@ def egoncepp(
     positives: Tensor,
     *,
     has_swap: Tensor | None = None,
+    is_true: Tensor | None = None,
     temperature: float = TEMPERATURE,
 ) -> EgoNcePlusPlus:
     """EgoNCE++ of N clips, their captions and each clip's own swapped captions.
@@ -57,6 +58,8 @@ def egoncepp(
         swapped: (N, K, D) swapped captions of each clip; K may be 0, which leaves InfoNCE in this direction.
         positives: (N, N) bool, from `shared_nouns`.
         has_swap: (N, K) bool, which of them are there; all of them by default. What is masked may be any finite vector.
+        is_true: (N, N) bool, true where the caption of row j is true of clip i as well: there it is none of the
+            captions that the clip is told from. The reference takes only each clip's own for true.
         temperature: of both softmaxes.
 
     Raises:
@@ -69,11 +72,16 @@ def egoncepp(
     logits = cosines(text, video) / temperature
     own = _own_cosines(video, swapped) / temperature
     hard = own.masked_fill(~has_swap, -torch.inf)
-    all_texts = torch.cat([logits.T, hard], dim=1)  # N clips by N + K captions
+    others = logits.T if is_true is None else logits.T.masked_fill(_besides_own(is_true), -torch.inf)
+    all_texts = torch.cat([others, hard], dim=1)  # N clips by N + K captions
     return EgoNcePlusPlus(
         text_to_video=(logits.logsumexp(dim=1) - logits.masked_fill(~positives, -torch.inf).logsumexp(dim=1)).mean(),
         video_to_text=(all_texts.logsumexp(dim=1) - logits.diagonal()).mean(),
     )
+
+
+def _besides_own(is_true: Tensor) -> Tensor:
+    return is_true & ~torch.eye(len(is_true), dtype=torch.bool, device=is_true.device)
 
 
 def _own_cosines(video: Tensor, swapped: Tensor) -> Tensor:

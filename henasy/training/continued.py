@@ -46,6 +46,8 @@ class ContinuedRecipe:
     """What clips are told apart from."""
     temperature: float = TEMPERATURE
     """Of the contrast."""
+    is_sparing: bool = False
+    """Whether other clips' captions of the same verb and noun are no negatives of a clip; in EgoNCE++ they are."""
 
     def __post_init__(self) -> None:
         if not 0.0 < self.temperature < float("inf"):
@@ -101,7 +103,9 @@ def continue_training(
     Trainer[SwapBatch](
         replace(recipe.train, is_recomputing=False),  # the module that is trained has factors and no blocks
         model=adapters,
-        objective=EgoNcePlusPlusObjective(adapters.model, temperature=recipe.temperature, peers=peers),
+        objective=EgoNcePlusPlusObjective(
+            adapters.model, temperature=recipe.temperature, is_sparing=recipe.is_sparing, peers=peers
+        ),
         source=batches,
         folder=run,
         device=device,

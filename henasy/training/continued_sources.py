@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from henasy.checkpoint.folder import Checkpoint, dual_config
 from henasy.errors import ConfigError, NotFoundError
+from henasy.scenes.archive import read_config
 from henasy.text.stored import AnyTokenizer
 from henasy.training.clip_cache import archive_digest, build_clip_cache
 from henasy.training.config import TrainConfig
@@ -17,9 +18,8 @@ from henasy.training.egoclip.clips import open_egoclip
 from henasy.training.egoclip.config import EgoClipFiles, EgoClipRecipe
 from henasy.training.egoclip.refusals import Refusals
 from henasy.training.egoclip.source import EgoClipBatches, Sampling
-from henasy.training.egoclip.taxonomy import read_taxonomy
 from henasy.training.egoclip_swaps import open_swaps, word_swaps
-from henasy.training.egoncepp import CacheCaptions, Captions, EgoClipCaptions, Swaps, TaxonomySwaps
+from henasy.training.egoncepp import CacheCaptions, CacheSwaps, Captions, EgoClipCaptions, Swaps, TaxonomySwaps
 from henasy.training.trainer import BatchSource
 from henasy.video.preprocess import PreprocessSpec
 from henasy.video.view_pool import ViewPool
@@ -71,11 +71,16 @@ def archive_clips(
 
     Raises:
         NotFoundError: there is no archive.
-        ConfigError: the cache is of another archive or of other sizes, or the batch is larger than the archive.
+        ConfigError: it is one to be judged on, the cache is of another or of other sizes, or the batch is larger than
+            the archive.
     """
     config.require_forwards("swapped captions are of clips as they were filmed")
     if not (archive / "narrations.csv").is_file():
         raise NotFoundError(f"{archive} is no rendered archive: it has no narrations.csv")
+    if (split := read_config(archive).split) != "train":
+        raise ConfigError(
+            f"{archive} is of the split {split!r}, whose scenes and words models are judged on; train on one of 'train'"
+        )
     vision = dual_config(checkpoint.config).vision
     crop_px, num_moments = round(vision.image_px * _CROP_ROOM), _MOMENTS_PER_FRAME * vision.num_frames
     peers.main_first(
@@ -93,9 +98,8 @@ def archive_clips(
         std=checkpoint.spec.std,
         share=peers.share,
     )
-    swaps = TaxonomySwaps(word_swaps(read_taxonomy(archive / "taxonomy")))
     said = f"{len(clips):,} narrated clips of a rendered archive"
-    return Clips(source, CacheCaptions(clips), swaps, said, {"archive": archive_digest(archive)})
+    return Clips(source, CacheCaptions(clips), CacheSwaps(clips), said, {"archive": archive_digest(archive)})
 
 
 @contextmanager

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from henasy.errors import ConfigError
+from henasy.losses.egonce import positive_pairs
 from henasy.losses.egoncepp import TEMPERATURE, egoncepp, shared_nouns
 from henasy.model.dual import DualEncoder
 from henasy.model.henasy import Henasy
+from henasy.scenes.household.swaps import Said, noun_swaps, verb_swaps
 from henasy.text.stored import AnyTokenizer
 from henasy.text.word_swaps import WordSwaps
 from henasy.training.data import ClipCache, TrainBatch
@@ -72,11 +74,14 @@ class CacheCaptions:
 
 @dataclass(frozen=True, kw_only=True)
 class SwapConfig:
-    """How many captions a clip is told apart from."""
+    """How many captions a clip is told apart from.
 
-    num_verb_swaps: int = 5
+    Source of the defaults: xuboshen/EgoNCEpp, neg_num of egohoi_try_t2v.json, which counts each kind.
+    """
+
+    num_verb_swaps: int = 10
     """With another verb."""
-    num_noun_swaps: int = 5
+    num_noun_swaps: int = 10
     """With another noun."""
 
     def __post_init__(self) -> None:
@@ -112,6 +117,26 @@ class TaxonomySwaps:
         return self.words.noun_swaps(caption.text, caption.nouns, rng, count)
 
 
+class CacheSwaps:
+    """Captions of a rendered archive's clips, worded as the archive words narrations and none of them true."""
+
+    def __init__(self, cache: ClipCache) -> None:
+        self.cache = cache
+
+    def verb_swaps(self, row: int, caption: Caption, rng: np.random.Generator, count: int) -> list[str]:
+        """See `Swaps`."""
+        return verb_swaps(self._said(row), rng, count)
+
+    def noun_swaps(self, row: int, caption: Caption, rng: np.random.Generator, count: int) -> list[str]:
+        """See `Swaps`."""
+        return noun_swaps(self._said(row), rng, count)
+
+    def _said(self, row: int) -> Said:
+        cache = self.cache
+        verb, noun = cache.verbs[cache.verb_rows[row]], cache.nouns[cache.noun_rows[row]]
+        return Said(cache.texts[row], verb, noun, cache.hands[row])
+
+
 class SwapBatch(NamedTuple):
     """What one micro-batch of EgoNCE++ trains on."""
 
@@ -120,6 +145,8 @@ class SwapBatch(NamedTuple):
     tokens: Tensor
     """(N, L) int64: the caption."""
     nouns: Tensor
+    """(N, classes) float32, multi-hot."""
+    verbs: Tensor
     """(N, classes) float32, multi-hot."""
     swap_tokens: Tensor
     """(N, K, L) int64: captions with another verb, then captions with another noun; zeros where there is none."""
@@ -158,6 +185,7 @@ class SwapBatches:
             frames=plain.frames,
             tokens=torch.from_numpy(tokens[: len(texts)]).to(device),
             nouns=plain.nouns,
+            verbs=plain.verbs,
             swap_tokens=torch.from_numpy(swap_tokens).to(device),
             has_swap=torch.from_numpy(has_swap).to(device),
         )
@@ -185,10 +213,21 @@ class Embedded(NamedTuple):
 
 
 class EgoNcePlusPlusObjective:
-    """EgoNCE++ of an adapted model's embeddings."""
+    """EgoNCE++ of an adapted model's embeddings, as they are searched with.
 
-    def __init__(self, model: DualEncoder | Henasy, *, temperature: float = TEMPERATURE, peers: Peers = ALONE) -> None:
-        self.model, self.temperature, self.peers = model, temperature, peers
+    With `is_sparing` a caption of the same verb and noun as a clip's own is not among those that the clip is told from:
+    of a rendered archive's few hundred pairs, many come twice in a batch.
+    """
+
+    def __init__(
+        self,
+        model: DualEncoder | Henasy,
+        *,
+        temperature: float = TEMPERATURE,
+        is_sparing: bool = False,
+        peers: Peers = ALONE,
+    ) -> None:
+        self.model, self.temperature, self.is_sparing, self.peers = model, temperature, is_sparing, peers
 
     def __call__(self, batch: SwapBatch) -> dict[str, Tensor]:
         """Scalars of a batch: loss, its two directions, the share of clips nearest to their true caption, swaps."""
@@ -203,15 +242,23 @@ class EgoNcePlusPlusObjective:
         return Embedded(video, text[:num_clips], text[num_clips:].reshape(num_clips, num_swaps, text.shape[1]))
 
     def _embed_video(self, frames: Tensor) -> Tensor:
-        """(N, D) of (N, T, 3, S, S): what of a model's clip embedding is trained, whatever else has a share in it."""
-        return self.model.encode_video(frames) if isinstance(self.model, DualEncoder) else self.model(frames).decoded
+        """(N, D) of (N, T, 3, S, S): the whole clip embedding, the frozen encoder's share in it too."""
+        return self.model.encode_video(frames) if isinstance(self.model, DualEncoder) else self.model(frames).video
 
     def losses(self, embedded: Sequence[Tensor], parts: Sequence[SwapBatch]) -> dict[str, Tensor]:
         """Scalars of batches that were embedded one by one and joined."""
-        nouns, has_swap = torch.cat([part.nouns for part in parts]), torch.cat([part.has_swap for part in parts])
+        said = [torch.cat([getattr(part, name) for part in parts]) for name in ("nouns", "verbs", "has_swap")]
         with torch.autocast(embedded[0].device.type, enabled=False):  # a contrast in half precision is too coarse
-            video, text, swapped, nouns, has_swap = self.peers.gather(*embedded, nouns, has_swap)
-            loss = egoncepp(video, text, swapped, shared_nouns(nouns), has_swap=has_swap, temperature=self.temperature)
+            video, text, swapped, nouns, verbs, has_swap = self.peers.gather(*embedded, *said)
+            loss = egoncepp(
+                video,
+                text,
+                swapped,
+                shared_nouns(nouns),
+                has_swap=has_swap,
+                is_true=positive_pairs(nouns, verbs) if self.is_sparing else None,
+                temperature=self.temperature,
+            )
         return {
             "loss": loss.total,
             "text_to_video": loss.text_to_video,

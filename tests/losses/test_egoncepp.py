@@ -32,9 +32,15 @@ def cosine(a: Tensor, b: Tensor) -> float:
 
 
 def by_loops(
-    video: Tensor, text: Tensor, swapped: Tensor, positives: Tensor, has_swap: Tensor, temperature: float
+    video: Tensor,
+    text: Tensor,
+    swapped: Tensor,
+    positives: Tensor,
+    has_swap: Tensor,
+    temperature: float,
+    spared: frozenset[tuple[int, int]] = frozenset(),
 ) -> tuple[float, float]:
-    """(text to video, video to text), one exponential at a time."""
+    """(text to video, video to text), one exponential at a time; clips are not told from `spared` (clip, caption)."""
     to_video, to_text = [], []
     for row in range(len(text)):
         mass = [math.exp(cosine(text[row], clip) / temperature) for clip in video]
@@ -47,7 +53,8 @@ def by_loops(
             for caption, is_there in zip(swapped[clip], has_swap[clip], strict=True)
             if is_there
         ]
-        to_text.append(-math.log(mass[clip] / (sum(mass) + sum(own))))
+        others = [value for caption, value in enumerate(mass) if (clip, caption) not in spared]
+        to_text.append(-math.log(mass[clip] / (sum(others) + sum(own))))
     return float(np.mean(to_video)), float(np.mean(to_text))
 
 
@@ -149,3 +156,14 @@ def test_shapes_that_do_not_belong_together_are_refused(change: dict[str, Tensor
     inputs = {"video": video, "text": text, "swapped": swapped, "positives": torch.eye(NUM_CLIPS, dtype=torch.bool)}
     with pytest.raises(InputError, match=message):
         egoncepp(**(inputs | change))
+
+
+def test_clips_are_not_told_from_captions_that_are_true_of_them() -> None:
+    video, text, swapped = random_batch(4)
+    positives, has_swap = torch.eye(NUM_CLIPS, dtype=torch.bool), torch.ones(NUM_CLIPS, NUM_SWAPS, dtype=torch.bool)
+    is_true = positives.clone()
+    is_true[0, 2] = is_true[2, 0] = is_true[1, 3] = True
+    got = egoncepp(video, text, swapped, positives, is_true=is_true, temperature=0.1)
+    spared = frozenset({(0, 2), (2, 0), (1, 3)})
+    expected = by_loops(video, text, swapped, positives, has_swap, 0.1, spared)
+    assert (got.text_to_video.item(), got.video_to_text.item()) == pytest.approx(expected, rel=1e-12)

@@ -33,6 +33,7 @@ from henasy.training.egoncepp import (
     CacheCaptions,
     Caption,
     EgoNcePlusPlusObjective,
+    SwapBatch,
     SwapBatches,
     SwapConfig,
     TaxonomySwaps,
@@ -313,16 +314,33 @@ def test_recomputing_changes_no_weight_and_keeps_less(
     run(bases[kind], tmp_path / "again", cache, short)  # how it is computed may change
 
 
-def test_objective_is_of_the_decoder_whatever_share_the_global_encoder_has(
-    cache: ClipCache, bases: dict[str, Path]
-) -> None:
+def test_objective_is_of_the_embedding_that_is_searched_with(cache: ClipCache, bases: dict[str, Path]) -> None:
     batch = batches(cache, bases, SwapConfig(num_verb_swaps=1, num_noun_swaps=1)).batch(0, 0, CPU)
     model = read_checkpoint(bases["henasy"]).model.eval()
     assert isinstance(model, Henasy)
+    shared = model.with_global_share(0.5)
     with torch.no_grad():
-        alone, mean = (EgoNcePlusPlusObjective(one).embed(batch) for one in (model, model.with_global_share(0.5)))
-    assert torch.equal(alone.video, mean.video)
-    assert not torch.allclose(model.with_global_share(0.5)(batch.frames).video, alone.video)
+        contrasted, out = EgoNcePlusPlusObjective(shared).embed(batch).video, shared(batch.frames)
+    assert torch.equal(contrasted, out.video)
+    assert not torch.allclose(contrasted, out.decoded)
+
+
+def test_captions_that_are_true_of_a_clip_are_spared(cache: ClipCache, bases: dict[str, Path]) -> None:
+    batch = batches(cache, bases, SwapConfig(num_verb_swaps=1, num_noun_swaps=1)).batch(0, 0, CPU)
+    same = torch.tensor([[0, 0], [1, 0], [0, 0], [0, 1]])  # verb and noun of the first four rows; two are one deed
+    batch = SwapBatch(*(tensor[:4] for tensor in batch))._replace(
+        verbs=torch.eye(3)[same[:, 0]], nouns=torch.eye(3)[same[:, 1]]
+    )
+    model = read_checkpoint(bases["dual"]).model
+    with torch.no_grad():
+        spared = EgoNcePlusPlusObjective(model, is_sparing=True)
+        embedded = spared.embed(batch)
+        is_true = torch.eye(4, dtype=torch.bool)
+        is_true[0, 2] = is_true[2, 0] = True
+        told = {"has_swap": batch.has_swap, "is_true": is_true}
+        loss = egoncepp(*embedded, shared_nouns(batch.nouns), **told)
+    assert spared(batch)["loss"].item() == pytest.approx(loss.total.item(), rel=1e-5)
+    assert EgoNcePlusPlusObjective(model)(batch)["loss"] > spared(batch)["loss"]
 
 
 def test_clips_played_backwards_are_refused_for_swapped_captions(

@@ -4,6 +4,7 @@ A narration is taken apart into wording, object, partner and hand, and worded ag
 """
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -104,6 +105,7 @@ def _may_name_hand(verb: VerbRow, wording: Wording) -> bool:
     return verb.tool is None and " hand" not in wording.third
 
 
+@lru_cache(maxsize=1 << 16)  # training asks for the same narrations again and again
 def _parts(said: Said) -> _Parts:
     verb = _verb(said)
     colours, nouns = "|".join(HOUSEHOLD.colours), "|".join(re.escape(noun.label) for noun in HOUSEHOLD.nouns)

@@ -1,0 +1,101 @@
+"""Continued training on a rendered archive: its swapped narrations, and the command from archive to checkpoint."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from henasy.checkpoint.folder import Checkpoint, read_checkpoint, save_checkpoint
+from henasy.checkpoint.training_note import TrainingNote
+from henasy.commands.train import main
+from henasy.errors import ConfigError
+from henasy.model.build import build_dual
+from henasy.model.config import DualConfig, TextConfig, VisionConfig
+from henasy.scenes.archive import ArchiveConfig, write_archive
+from henasy.scenes.household.verbs import VERB_OF
+from henasy.text.tokenizer import train_tokenizer
+from henasy.training.clip_cache import read_narrations
+from henasy.training.config import TrainConfig
+from henasy.training.continued_sources import archive_clips
+from henasy.training.egoncepp import CacheCaptions, CacheSwaps
+from henasy.training.log import read_log
+from henasy.video.preprocess import PreprocessSpec
+
+ARCHIVE = ArchiveConfig(seed=6, num_videos=3, video_s=40.0, width_px=64, height_px=36, fps=4)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("archive")
+    write_archive(ARCHIVE, folder, workers=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def base(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small random dual encoder that reads the archive's narrations."""
+    texts = [said.text for said in read_narrations(archive)]
+    tokenizer = train_tokenizer(texts, vocab_size=700, context_length=32)
+    config = DualConfig(
+        vision=VisionConfig(image_px=24, patch_px=8, width=16, depth=2, heads=2, num_frames=2),
+        text=TextConfig(width=12, heads=2, layers=1, context_length=32, vocab_size=tokenizer.vocab_size),
+        joint_dim=8,
+    )
+    folder = tmp_path_factory.mktemp("base") / "checkpoint"
+    spec = PreprocessSpec(image_px=24, mean=(100.0,) * 3, std=(50.0,) * 3, is_antialiased=True)
+    note = TrainingNote(summary="Random.", is_random=True)
+    save_checkpoint(folder, Checkpoint(model=build_dual(config).eval(), spec=spec, tokenizer=tokenizer, training=note))
+    return folder
+
+
+def test_swapped_narrations_are_worded_as_the_archive_words_them_and_false(
+    archive: Path, base: Path, tmp_path: Path
+) -> None:
+    train = TrainConfig(num_steps=1, batch_size=2)
+    clips = archive_clips(archive, tmp_path, read_checkpoint(base), train, num_workers=1, report=lambda line: None)
+    assert isinstance(clips.captions, CacheCaptions)
+    assert isinstance(clips.swaps, CacheSwaps)
+    cache = clips.captions.cache
+    words = {verb: {wording.third.split()[0] for wording in VERB_OF[verb].wordings} for verb in VERB_OF}
+    for row, caption in enumerate(clips.captions.captions(np.arange(len(cache)))):
+        verb, noun = cache.verbs[cache.verb_rows[row]], cache.nouns[cache.noun_rows[row]]
+        true = set().union(*(words[label] for label in {verb, *VERB_OF[verb].also_true}))
+        swaps = clips.swaps.verb_swaps(row, caption, np.random.default_rng(row), 10)
+        assert len(set(swaps)) == 10
+        said = {swap.removeprefix("#C C ").split()[0] for swap in swaps}
+        assert said <= set().union(*words.values())
+        # a word may be of two verbs ("takes"), so a false verb may begin as a true one does, but not all of them
+        assert not said <= true
+        others = clips.swaps.noun_swaps(row, caption, np.random.default_rng(row), 10)
+        assert len(set(others)) == 10
+        for other in others:
+            assert any(caption.text.replace(noun, label).split()[-1] == other.split()[-1] for label in cache.nouns)
+
+
+def test_archive_that_models_are_judged_on_is_refused(archive: Path, base: Path, tmp_path: Path) -> None:
+    other = tmp_path / "test"
+    write_archive(replace(ARCHIVE, split="test", num_videos=1, video_s=10.0), other, workers=1)
+    train = TrainConfig(num_steps=1, batch_size=2)
+    with pytest.raises(ConfigError, match="is of the split 'test'"):
+        archive_clips(other, tmp_path / "c", read_checkpoint(base), train, num_workers=1, report=lambda line: None)
+
+
+def test_command_takes_parts_of_a_step_under_one_contrast(archive: Path, base: Path, tmp_path: Path) -> None:
+    arguments = [str(base), "--archive", str(archive), "--cache", str(tmp_path / "cache")]
+    arguments += ["--steps", "2", "--batch-size", "4", "--precision", "float32", "--rank", "2"]
+    losses = {}
+    for name, options in (("whole", []), ("joint", ["--micro-batches", "2", "--joint-contrast"])):
+        out = ["--out", str(tmp_path / name)]
+        called = CliRunner().invoke(main, ["egoncepp", *arguments, *out, *options], catch_exceptions=False)
+        assert called.exit_code == 0, called.output
+        assert (tmp_path / name / "checkpoint" / "model.safetensors").is_file()
+        lines = [line for line in read_log(tmp_path / name / "log.jsonl") if "loss" in line]
+        assert lines[0]["swaps_per_clip"] == 20
+        losses[name] = lines[0]["loss"]
+    stored = (tmp_path / "joint" / "run.json").read_text()
+    assert '"is_sparing": true' in stored
+    assert '"learning_rate": 0.001' in stored
+    # other crops are drawn for other parts, so the losses are of one size and not equal
+    assert losses["joint"] == pytest.approx(losses["whole"], rel=0.2)
