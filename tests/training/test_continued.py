@@ -18,7 +18,6 @@ from henasy.checkpoint.encoder import load_encoder
 from henasy.checkpoint.folder import Checkpoint, read_checkpoint, save_checkpoint
 from henasy.checkpoint.space import space_id
 from henasy.checkpoint.training_note import TrainingNote
-from henasy.commands.train_egoncepp import egoncepp as command
 from henasy.commands.train_merge import merge
 from henasy.errors import ConfigError, TrainingError
 from henasy.losses.egoncepp import egoncepp, shared_nouns
@@ -47,7 +46,7 @@ pytest.importorskip("peft")
 from henasy.model.adapters import AdapterConfig
 from henasy.training import continued
 from henasy.training.continued import ContinuedRecipe, continue_training
-from henasy.training.continued_sources import Clips, archive_clips
+from henasy.training.continued_sources import Clips
 
 CPU = torch.device("cpu")
 NUM_CLIPS, CROP, IMAGE, FRAMES = 12, 20, 16, 2
@@ -343,22 +342,6 @@ def test_captions_that_are_true_of_a_clip_are_spared(cache: ClipCache, bases: di
     assert EgoNcePlusPlusObjective(model)(batch)["loss"] > spared(batch)["loss"]
 
 
-def test_clips_played_backwards_are_refused_for_swapped_captions(
-    cache: ClipCache, bases: dict[str, Path], tmp_path: Path
-) -> None:
-    with pytest.raises(
-        ConfigError, match=r"backwards is 0\.5; it must be 0: swapped captions are of clips as they were"
-    ):
-        archive_clips(
-            tmp_path,
-            tmp_path / "cache",
-            read_checkpoint(bases["dual"]),
-            config(backwards=0.5),
-            num_workers=1,
-            report=lambda line: None,
-        )
-
-
 def test_loss_that_is_not_finite_stops_the_run(cache: ClipCache, bases: dict[str, Path], tmp_path: Path) -> None:
     class Broken(CacheBatches):
         def batch(self, step: int, part: int, device: torch.device) -> TrainBatch:
@@ -375,30 +358,6 @@ def test_loss_that_is_not_finite_stops_the_run(cache: ClipCache, bases: dict[str
             report=lambda line: None,
         )
     assert not (tmp_path / "run" / "checkpoint").exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ([], "--annotations, --videos, --taxonomy missing: give --archive"),
-        (["--annotations", "a.csv", "--videos", "v"], "--taxonomy missing"),
-        (["--archive", "a", "--videos", "v"], "--archive cannot be used together with --videos"),
-        (["--archive", "a", "--crop", "whole"], "--archive cannot be used together with --crop"),
-        (["--archive", "a", "--max-missing-share", "0.5"], "cannot be used together with --max-missing-share"),
-        (["--archive", "a", "--best", "egomcq_inter"], "--best egomcq_inter: the evaluations give no scores"),
-        (["--archive", "a", "--rank", "0"], "rank is 0"),
-        (["--archive", "a", "--verb-swaps", "-1"], "num_verb_swaps is -1"),
-        (["--archive", "a", "--temperature", "0"], "temperature is 0"),
-        (["--archive", "a", "--device", "gpu"], "device is 'gpu'"),
-        (["--archive", "nowhere"], "nowhere"),
-    ],
-)
-def test_command_refuses_what_it_cannot_do(
-    bases: dict[str, Path], tmp_path: Path, arguments: list[str], message: str
-) -> None:
-    called = CliRunner().invoke(command, [str(bases["dual"]), "--out", str(tmp_path / "run"), *arguments])
-    assert called.exit_code == 1, called.output
-    assert message in called.output
 
 
 def test_shares_of_a_batch_are_parts_of_the_whole(cache: ClipCache, bases: dict[str, Path]) -> None:

@@ -99,3 +99,39 @@ def test_command_takes_parts_of_a_step_under_one_contrast(archive: Path, base: P
     assert '"learning_rate": 0.001' in stored
     # other crops are drawn for other parts, so the losses are of one size and not equal
     assert losses["joint"] == pytest.approx(losses["whole"], rel=0.2)
+
+
+def test_clips_played_backwards_are_refused_for_swapped_captions(base: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"backwards is 0\.5; it must be 0: swapped captions are of clips as they were"
+    ):
+        archive_clips(
+            tmp_path,
+            tmp_path / "cache",
+            read_checkpoint(base),
+            TrainConfig(num_steps=1, batch_size=2, backwards=0.5),
+            num_workers=1,
+            report=lambda line: None,
+        )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--annotations, --videos, --taxonomy missing: give --archive"),
+        (["--annotations", "a.csv", "--videos", "v"], "--taxonomy missing"),
+        (["--archive", "a", "--videos", "v"], "--archive cannot be used together with --videos"),
+        (["--archive", "a", "--crop", "whole"], "--archive cannot be used together with --crop"),
+        (["--archive", "a", "--max-missing-share", "0.5"], "cannot be used together with --max-missing-share"),
+        (["--archive", "a", "--best", "egomcq_inter"], "--best egomcq_inter: the evaluations give no scores"),
+        (["--archive", "a", "--rank", "0"], "rank is 0"),
+        (["--archive", "a", "--verb-swaps", "-1"], "num_verb_swaps is -1"),
+        (["--archive", "a", "--temperature", "0"], "temperature is 0"),
+        (["--archive", "a", "--device", "gpu"], "device is 'gpu'"),
+        (["--archive", "nowhere"], "nowhere"),
+    ],
+)
+def test_command_refuses_what_it_cannot_do(base: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
+    called = CliRunner().invoke(main, ["egoncepp", str(base), "--out", str(tmp_path / "run"), *arguments])
+    assert called.exit_code == 1, called.output
+    assert message in called.output
