@@ -14,8 +14,12 @@ import torch
 
 from henasy.commands.option_groups import grouped
 from henasy.errors import ConfigError
+from henasy.evaluation.annotations.mask_annotations import load_masks
 from henasy.evaluation.encoding.encoded import available_videos
+from henasy.evaluation.encoding.frame_rules import Span
 from henasy.evaluation.encoding.source import SourceOptions
+from henasy.evaluation.tasks import grounding_run
+from henasy.evaluation.tasks.annotated_overlaps import clip_around
 from henasy.evaluation.tasks.benchmark import Benchmark, run_benchmark
 from henasy.evaluation.tasks.egohoi_run import EGOHOI
 from henasy.evaluation.tasks.egomcq_run import EGOMCQ
@@ -24,14 +28,49 @@ from henasy.evaluation.tasks.ek100_cls_run import EK100_CLS
 from henasy.evaluation.tasks.ek100_mir_run import EK100_MIR
 from henasy.training.checkpoints import FolderScores
 
-BENCHMARKS: Mapping[str, Benchmark] = {
-    "egomcq": EGOMCQ,
-    "egohoibench": EGOHOI,
-    "ek100_mir": EK100_MIR,
-    "ek100_cls": EK100_CLS,
-    "egtea": EGTEA,
-}
 Report = Callable[[str], None]
+
+
+class Evaluation(NamedTuple):
+    """A benchmark as a training asks it."""
+
+    rendered_scores: tuple[str, ...]
+    """What it may give on rendered scenes."""
+    annotated_scores: tuple[str, ...]
+    """What it may give on annotated videos."""
+    spans: Callable[[Path], Sequence[Span]]
+    """What its annotations cut from their videos."""
+    score: Callable[[SourceOptions], Mapping[str, float]]
+
+
+def _answers(benchmark: Benchmark) -> Evaluation:
+    return Evaluation(
+        benchmark.scores, benchmark.scores, benchmark.spans, lambda options: run_benchmark(benchmark, options).scores
+    )
+
+
+_GROUNDED = {"noun, object": "object", "noun, hand": "hand", "noun": "noun", "verb phrase": "verb_phrase"}
+"""Short names of what is grounded."""
+
+
+def _grounding_scores(options: SourceOptions) -> dict[str, float]:
+    """Mean IoU of the masks that texts choose."""
+    return {_GROUNDED[kind]: score.text_chosen.mean for kind, score in grounding_run.run(options).rows.items()}
+
+
+BENCHMARKS: Mapping[str, Evaluation] = {
+    "egomcq": _answers(EGOMCQ),
+    "egohoibench": _answers(EGOHOI),
+    "ek100_mir": _answers(EK100_MIR),
+    "ek100_cls": _answers(EK100_CLS),
+    "egtea": _answers(EGTEA),
+    "grounding": Evaluation(
+        ("object", "hand", "verb_phrase"),
+        ("noun", "verb_phrase"),
+        lambda annotations: [clip_around(mask) for mask in load_masks(annotations)],
+        _grounding_scores,
+    ),
+}
 
 
 class Asked(NamedTuple):
@@ -41,6 +80,12 @@ class Asked(NamedTuple):
     annotations: Path | None
     """With `videos`; None for rendered scenes."""
     videos: Path | None
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """Names of what it may give."""
+        benchmark = BENCHMARKS[self.name]
+        return benchmark.rendered_scores if self.annotations is None else benchmark.annotated_scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +160,7 @@ def folder_scores(
         HenasyError: annotations or videos are not what they should be.
     """
     asked = [parse_asked(text) for text in evaluations.evaluate]
-    given = [*own_scores, *(f"{one.name}_{score}" for one in asked for score in BENCHMARKS[one.name].scores)]
+    given = [*own_scores, *(f"{one.name}_{score}" for one in asked for score in one.scores)]
     if evaluations.best and evaluations.best not in given:
         raise ConfigError(f"--best {evaluations.best}: the evaluations give {', '.join(given) or 'no scores'}")
     for one in asked:
@@ -156,5 +201,5 @@ def _scores(asked: Asked, folder: Path, device: torch.device, *, is_allowing_mis
         is_allowing_missing=is_allowing_missing and asked.annotations is not None,
         is_cached=False,  # the embeddings of a folder that is soon deleted
     )
-    result = run_benchmark(BENCHMARKS[asked.name], options)
-    return {f"{asked.name}_{name}": value for name, value in result.scores.items()}
+    found = BENCHMARKS[asked.name].score(options)
+    return {f"{asked.name}_{name}": value for name, value in found.items()}

@@ -9,6 +9,7 @@ import torch
 
 from henasy.commands.train_evaluations import BENCHMARKS, Evaluations, folder_scores, parse_asked
 from henasy.errors import ConfigError, HenasyError, NotFoundError
+from henasy.evaluation.rendered import archives
 from henasy.evaluation.rendered.layouts import write_layouts
 
 CPU = torch.device("cpu")
@@ -42,6 +43,25 @@ def test_folder_scores_are_those_of_the_scripts(
     assert given == pytest.approx(expected)
     assert {"egomcq_inter", "egomcq_intra", "ek100_mir_mAP_avg"} <= set(given)
     assert not (tmp_path / "cache" / "henasy" / "embeddings").exists()
+
+
+def test_grounding_scores_are_those_of_its_script(
+    run_script: Any, small_archive: Path, random_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "cached_archive", lambda config: small_archive)
+    score = folder_scores(asked_for("grounding", best="grounding_object"), CPU, report=never)
+    assert score is not None
+    out = tmp_path / "grounding.json"
+    arguments = ("--archive", small_archive, "--model", random_checkpoint, "--no-cache", "--json", out)
+    assert run_script("grounding.py", *arguments).exit_code == 0
+    written = json.loads(out.read_text())
+    kinds = {"object": "noun, object", "hand": "noun, hand", "verb_phrase": "verb phrase"}
+    expected = {f"grounding_{name}": written[f"{kind}/text_chosen"] for name, kind in kinds.items()}
+    assert score(random_checkpoint) == pytest.approx(expected)
+    masks = tmp_path / "masks.json"
+    masks.write_text("[]")
+    with pytest.raises(HenasyError, match=r"masks\.json"):
+        folder_scores(asked_for(f"grounding={masks},{small_archive / 'videos'}"), CPU, report=never)
 
 
 def test_nothing_asked_is_nothing_scored() -> None:
