@@ -36,7 +36,8 @@ class AdapterConfig:
     alpha: int = 16
     """What is added is scaled by alpha / rank."""
     towers: str = "both"
-    """video, text or both. EgoNCE++ adapts the video tower and leaves the text tower as it is."""
+    """video, text or both. EgoNCE++ adapts the video tower; its public code for EgoVLP leaves the text tower as it is,
+    that for LaViLa trains all of it unless told not to."""
 
     def __post_init__(self) -> None:
         for name, value in (("rank", self.rank), ("alpha", self.alpha)):

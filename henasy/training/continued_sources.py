@@ -74,7 +74,6 @@ def archive_clips(
         ConfigError: it is one to be judged on, the cache is of another or of other sizes, or the batch is larger than
             the archive.
     """
-    config.require_forwards("swapped captions are of clips as they were filmed")
     if not (archive / "narrations.csv").is_file():
         raise NotFoundError(f"{archive} is no rendered archive: it has no narrations.csv")
     if (split := read_config(archive).split) != "train":

@@ -51,7 +51,7 @@ class TrainBatch(NamedTuple):
     box_nouns: torch.Tensor
     """(2B, T, 4) int64: row of the word dictionary that names the box; -1 for a box without a name, and for none."""
     rows: torch.Tensor
-    """(2B,) int64: which clips of the source these are."""
+    """(2B,) int64: which clips of the source these are; of a cache, which rows of `Told`."""
 
 
 class ClipCache:
@@ -192,7 +192,7 @@ class CacheBatches:
             phrase_ids=torch.from_numpy(self.phrase_ids[rows]),
             boxes=torch.from_numpy(boxes),
             box_nouns=torch.from_numpy(box_nouns.astype(np.int64)),
-            rows=torch.from_numpy(rows % len(self.cache)),
+            rows=torch.from_numpy(rows),
         )
         return TrainBatch(*(tensor.to(device, non_blocking=True) for tensor in batch))
 

@@ -61,15 +61,15 @@ class EgoClipCaptions:
 
 
 class CacheCaptions:
-    """The narrations of a clip cache."""
+    """The narrations of a clip cache, backwards too: its rows are those of `Told`."""
 
     def __init__(self, cache: ClipCache) -> None:
         self.cache = cache
 
     def captions(self, rows: NDArray[np.int64]) -> list[Caption]:
         """See `Captions`."""
-        cache = self.cache
-        return [Caption(cache.texts[r], [int(cache.verb_rows[r])], [int(cache.noun_rows[r])]) for r in rows]
+        told = self.cache.told
+        return [Caption(told.texts[r], [int(told.verb_rows[r])], [int(told.noun_rows[r])]) for r in rows]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,9 +132,9 @@ class CacheSwaps:
         return noun_swaps(self._said(row), rng, count)
 
     def _said(self, row: int) -> Said:
-        cache = self.cache
-        verb, noun = cache.verbs[cache.verb_rows[row]], cache.nouns[cache.noun_rows[row]]
-        return Said(cache.texts[row], verb, noun, cache.hands[row])
+        cache, told = self.cache, self.cache.told
+        verb, noun = cache.verbs[told.verb_rows[row]], cache.nouns[told.noun_rows[row]]
+        return Said(told.texts[row], verb, noun, cache.hands[row % len(cache)])
 
 
 class SwapBatch(NamedTuple):
