@@ -249,8 +249,9 @@ def egoncepp(
 def _suited(recipe: ContinuedRecipe, learning_rate: float | None, *, is_rendered: bool) -> ContinuedRecipe:
     """The recipe for rendered clips, changed as in henasy-tiny's last stage, or for real ones, left as they are."""
     rate = _ARCHIVE_LEARNING_RATE if is_rendered else _LEARNING_RATE
-    changes = {"recolour": 0.3, "backwards": 0.5, "undone_negatives": 0.3} if is_rendered else {}
-    train = replace(recipe.train, learning_rate=rate if learning_rate is None else learning_rate, **changes)
+    train = replace(recipe.train, learning_rate=rate if learning_rate is None else learning_rate)
+    if is_rendered:
+        train = replace(train, recolour=0.3, backwards=0.5, undone_negatives=0.3)
     return replace(recipe, train=train, is_sparing=is_rendered)
 
 
