@@ -74,7 +74,7 @@ def render(
         config = ArchiveConfig(
             seed=seed,
             num_videos=num_videos,
-            video_s=60 * minutes,
+            video_s=round(60 * minutes, 3),  # 0.6667 minutes are 40.002 s, as the training archive has
             width_px=size[0],
             height_px=size[1],
             fps=fps,

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from henasy.commands.archive import main
+from henasy.scenes.archive import ArchiveConfig, write_archive
 
 _RENDER = ("--seed", "3", "--minutes", "0.1", "--size", "96x64", "--fps", "8")
 _ROOT = Path(__file__).resolve().parents[2]
@@ -68,6 +69,14 @@ def test_render_refuses_bad_settings_before_it_makes_a_folder(
     assert result.exit_code != 0
     assert message in result.output
     assert not (tmp_path / "new").exists()
+
+
+def test_minutes_are_seconds_to_the_millisecond(tmp_path: Path) -> None:
+    archive = ArchiveConfig(seed=3, num_videos=1, video_s=6.006, width_px=96, height_px=64, fps=8)
+    write_archive(archive, tmp_path / "archive", workers=1)
+    assert 60 * 0.1001 != archive.video_s
+    again = _run("render", tmp_path / "archive", *_RENDER, "--minutes", "0.1001", "--videos", 1)
+    assert again.exit_code == 0, again.output
 
 
 def test_render_names_the_settings_that_differ(archive: Path) -> None:
