@@ -50,6 +50,20 @@ def test_table_agrees_with_the_benchmark_and_brackets_gains(
     assert table[f"{OURS}/{OBJECT_HELD_OUT}"] is None  # the archive that was learnt from is the one asked about
 
 
+def test_stages_alone_give_the_numbers_of_the_whole_table(
+    run_script: Any, small_archive: Path, random_checkpoint: Path, tmp_path: Path
+) -> None:
+    arguments = ("--archive", small_archive, "--train-archive", small_archive, "--model", random_checkpoint)
+    written = {}
+    for name, options in (("whole", ()), ("stages", ("--stages",))):
+        out = tmp_path / f"{name}.json"
+        result = run_script("egomcq_rendered_baselines.py", *arguments, "--distractors", "any", "--json", out, *options)
+        assert result.exit_code == 0, result.output
+        written[name] = {key: value for key, value in json.loads(out.read_text()).items() if isinstance(value, float)}
+    assert written["stages"] == pytest.approx({key: written["whole"][key] for key in written["stages"]})
+    assert {key.partition("/")[0] for key in written["stages"]} == {CHANCE, FIRST_STAGE, OURS}
+
+
 def test_an_archive_without_alike_clips_is_refused(
     run_script: Any, small_archive: Path, random_checkpoint: Path
 ) -> None:

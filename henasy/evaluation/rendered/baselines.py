@@ -18,9 +18,18 @@ from henasy.checkpoint.folder import Checkpoint, read_checkpoint
 from henasy.checkpoint.locate import locate_checkpoint
 from henasy.errors import UnsupportedError, VideoError
 from henasy.evaluation.annotations.egomcq import NUM_CHOICES, EgoMcq
-from henasy.evaluation.encoding.embed import Describe, Description, describe_spans, embed_texts, encode_frames
+from henasy.evaluation.encoding.embed import (
+    Describe,
+    Described,
+    Description,
+    describe_spans,
+    embed_texts,
+    encode_frames,
+    flat_frames,
+    gather_spans,
+)
 from henasy.evaluation.encoding.frame_rules import EGO4D_FRAMES, Span
-from henasy.evaluation.encoding.span_frames import read_spans
+from henasy.evaluation.encoding.span_frames import RefusedSpans, read_spans
 from henasy.evaluation.metrics.intervals import Difference, paired_difference
 from henasy.evaluation.metrics.multiple_choice import INTER, INTRA, right_answers
 from henasy.evaluation.rendered.blind_views import colour_histogram, one_frame, place_in_time, shuffled_frames
@@ -133,6 +142,22 @@ def describe_methods(
     return methods
 
 
+def describe_stages(
+    encoders: Encoders, held_out: RenderedArchive, *, on_progress: Progress = lambda _: None
+) -> dict[str, MethodVectors]:
+    """Every clip by HENASY and by its first stage, both from one pass; arguments as for `describe_methods`."""
+    spans, henasy = [clip.span for clip in held_out.clips], encoders.henasy
+
+    def both(frames: NDArray[np.uint8]) -> Described:
+        seen = henasy.encode_clips(*flat_frames(frames))
+        return {FIRST_STAGE: seen.global_clip, OURS: seen.clip}
+
+    batches = read_spans(spans, videos_by_id(held_out.folder / "videos"), EGO4D_FRAMES, henasy.num_frames)
+    found = gather_spans(both, batches, len(spans), on_progress=on_progress)
+    _require_whole(held_out.folder, found.refused)
+    return {name: MethodVectors(values, lambda texts: texts) for name, values in found.values.items()}
+
+
 def similarities(
     methods: Mapping[str, MethodVectors],
     questions: EgoMcq,
@@ -183,9 +208,13 @@ def describe_all(
     """
     batches = read_spans(spans, videos_by_id(archive / "videos"), EGO4D_FRAMES, num_frames)
     described = describe_spans(ways, batches, len(spans), on_progress=on_progress)
-    if described.refused:
-        raise VideoError(f"{archive}: {described.refused[0].reason}")
+    _require_whole(archive, described.refused)
     return described.values
+
+
+def _require_whole(archive: Path, refused: Sequence[RefusedSpans]) -> None:
+    if refused:
+        raise VideoError(f"{archive}: {refused[0].reason}")
 
 
 def _ways(encoders: Encoders) -> dict[str, Describe]:

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from henasy.errors import AnnotationError
+from henasy.evaluation.annotations.egohoi import NUM_SWAPS
 from henasy.evaluation.metrics.intervals import Difference, paired_difference
 from henasy.evaluation.rendered.baselines import OURS, MethodVectors
 from henasy.evaluation.rendered.layouts import RenderedClip
-from henasy.evaluation.rendered.swaps import noun_swaps, verb_swaps
+from henasy.scenes.household.swaps import Said, noun_swaps, verb_swaps
 
 OBJECT, OBJECT_HELD_OUT = "object top-1, all clips", "object top-1, held-out combinations"
 VERB_SWAPS, NOUN_SWAPS = "verb swaps", "noun swaps"
@@ -101,9 +102,10 @@ def _told_apart(
 
 
 def _swapped(
-    clips: Sequence[RenderedClip], swap: Callable[[RenderedClip, np.random.Generator], list[str]]
+    clips: Sequence[RenderedClip], swap: Callable[[Said, np.random.Generator, int], list[str]]
 ) -> list[tuple[RenderedClip, list[str]]]:
-    return [(clip, swap(clip, np.random.default_rng((_SEED, row)))) for row, clip in enumerate(clips)]
+    drawn = (np.random.default_rng((_SEED, row)) for row in range(len(clips)))
+    return [(clip, swap(clip.said, rng, NUM_SWAPS)) for clip, rng in zip(clips, drawn, strict=True)]
 
 
 def _score(
