@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import click
 import torch
 
-from henasy.checkpoint.folder import Checkpoint, read_checkpoint
+from henasy.checkpoint.folder import Checkpoint, dual_config, read_checkpoint
 from henasy.checkpoint.locate import locate_checkpoint
 from henasy.commands.option_groups import grouped
 from henasy.commands.train_evaluations import Evaluations, evaluation_options, folder_scores
@@ -223,14 +223,16 @@ def egoncepp(
     if threads:
         torch.set_num_threads(threads)
     try:
-        recipe = _suited(recipe, learning_rate, is_rendered=data.archive is not None)
-        recipe = replace(recipe, train=replace(recipe.train, **evaluations.train_settings()))
         place, folder = own_device(device), locate_checkpoint(checkpoint)
+        base = read_checkpoint(folder)
+        recipe = replace(recipe, train=replace(recipe.train, **evaluations.train_settings()))
+        recipe = _suited(recipe, learning_rate, base, is_rendered=data.archive is not None)
+        evaluations.require_kind(base.config)
         scores = folder_scores(evaluations, place, report=click.echo)
         peers = join_peers(place)
         say = click.echo if peers.is_main else _say_nothing
         own = _Place(run, cache or run / "cache", workers, peers, say)
-        with _open(data, read_checkpoint(folder), recipe.train, own) as clips:
+        with _open(data, base, recipe.train, own) as clips:
             merged = continue_training(
                 folder,
                 run,
@@ -246,13 +248,17 @@ def egoncepp(
     say(f"wrote {merged}: henasy-index build VIDEOS --model {merged}")
 
 
-def _suited(recipe: ContinuedRecipe, learning_rate: float | None, *, is_rendered: bool) -> ContinuedRecipe:
+def _suited(
+    recipe: ContinuedRecipe, learning_rate: float | None, base: Checkpoint, *, is_rendered: bool
+) -> ContinuedRecipe:
     """The recipe for rendered clips, changed as in henasy-tiny's last stage, or for real ones, left as they are."""
     rate = _ARCHIVE_LEARNING_RATE if is_rendered else _LEARNING_RATE
     train = replace(recipe.train, learning_rate=rate if learning_rate is None else learning_rate)
     if is_rendered:
-        train = replace(train, recolour=0.3, backwards=0.5, undone_negatives=0.3)
-    return replace(recipe, train=train, is_sparing=is_rendered)
+        train = replace(train, recolour=0.3)
+    if is_rendered and dual_config(base.config).vision.num_frames > 1:
+        train = replace(train, backwards=0.5, undone_negatives=0.3)
+    return replace(recipe, train=train, spares_same_action=is_rendered)
 
 
 def _open(data: _Data, checkpoint: Checkpoint, config: TrainConfig, place: _Place) -> AbstractContextManager[Clips]:

@@ -26,13 +26,14 @@ from henasy.evaluation.tasks.egomcq_run import EGOMCQ
 from henasy.evaluation.tasks.egtea_run import EGTEA
 from henasy.evaluation.tasks.ek100_cls_run import EK100_CLS
 from henasy.evaluation.tasks.ek100_mir_run import EK100_MIR
+from henasy.model.config import HenasyConfig, ModelConfig
 from henasy.training.checkpoints import FolderScores
 
 Report = Callable[[str], None]
 
 
-class Evaluation(NamedTuple):
-    """A benchmark as a training asks it."""
+class Asking(NamedTuple):
+    """How a training asks a benchmark."""
 
     rendered_scores: tuple[str, ...]
     """What it may give on rendered scenes."""
@@ -41,10 +42,11 @@ class Evaluation(NamedTuple):
     spans: Callable[[Path], Sequence[Span]]
     """What its annotations cut from their videos."""
     score: Callable[[SourceOptions], Mapping[str, float]]
+    needs_entities: bool = False
 
 
-def _answers(benchmark: Benchmark) -> Evaluation:
-    return Evaluation(
+def _answers(benchmark: Benchmark) -> Asking:
+    return Asking(
         benchmark.scores, benchmark.scores, benchmark.spans, lambda options: run_benchmark(benchmark, options).scores
     )
 
@@ -58,17 +60,18 @@ def _grounding_scores(options: SourceOptions) -> dict[str, float]:
     return {_GROUNDED[kind]: score.text_chosen.mean for kind, score in grounding_run.run(options).rows.items()}
 
 
-BENCHMARKS: Mapping[str, Evaluation] = {
+BENCHMARKS: Mapping[str, Asking] = {
     "egomcq": _answers(EGOMCQ),
     "egohoibench": _answers(EGOHOI),
     "ek100_mir": _answers(EK100_MIR),
     "ek100_cls": _answers(EK100_CLS),
     "egtea": _answers(EGTEA),
-    "grounding": Evaluation(
+    "grounding": Asking(
         ("object", "hand", "verb_phrase"),
         ("noun", "verb_phrase"),
         lambda annotations: [clip_around(mask) for mask in load_masks(annotations)],
         _grounding_scores,
+        needs_entities=True,
     ),
 }
 
@@ -106,6 +109,19 @@ class Evaluations:
         every = {} if self.evaluate_every is None else {"evaluate_every": self.evaluate_every}
         return {"best_metric": self.best, **every}
 
+    def require_kind(self, config: ModelConfig) -> None:
+        """Passes when checkpoints of this kind can be asked.
+
+        Raises:
+            ConfigError: a benchmark asks for entities, and there are none.
+        """
+        asked = [parse_asked(text).name for text in self.evaluate]
+        lacking = [name for name in asked if BENCHMARKS[name].needs_entities and config.kind != HenasyConfig.kind]
+        if lacking:
+            raise ConfigError(
+                f"--evaluate {', '.join(lacking)}: needs entities, which a model of kind {config.kind} lacks"
+            )
+
 
 evaluation_options = grouped(
     "evaluations",
@@ -115,7 +131,7 @@ evaluation_options = grouped(
         multiple=True,
         metavar="NAME[=ANNOTATIONS,VIDEOS]",
         help=f"Benchmark to run on the checkpoint now and then: {', '.join(BENCHMARKS)}. Without files, on rendered "
-        "scenes. May be given again.",
+        "scenes. May be given again. Grounding needs entities: it has no scores in stages before them.",
     ),
     click.option("--every", "evaluate_every", type=click.IntRange(0), help="Steps between two evaluations."),
     click.option("--best", default="", help="Keep the best checkpoint by this score too, e.g. egomcq_inter."),

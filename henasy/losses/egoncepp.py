@@ -47,7 +47,7 @@ def egoncepp(
     positives: Tensor,
     *,
     has_swap: Tensor | None = None,
-    is_true: Tensor | None = None,
+    is_same_action: Tensor | None = None,
     temperature: float = TEMPERATURE,
 ) -> EgoNcePlusPlus:
     """EgoNCE++ of N clips, their captions and each clip's own swapped captions.
@@ -58,8 +58,8 @@ def egoncepp(
         swapped: (N, K, D) swapped captions of each clip; K may be 0, which leaves InfoNCE in this direction.
         positives: (N, N) bool, from `shared_nouns`.
         has_swap: (N, K) bool, which of them are there; all of them by default. What is masked may be any finite vector.
-        is_true: (N, N) bool, true where the caption of row j is true of clip i as well: there it is none of the
-            captions that the clip is told from. The reference takes only each clip's own for true.
+        is_same_action: (N, N) bool, rows that say the same, from `positive_pairs`: the caption of one is none of those
+            that the clip of the other is told from. The reference has no such mask: only a clip's own is true there.
         temperature: of both softmaxes.
 
     Raises:
@@ -69,10 +69,13 @@ def egoncepp(
     (N * K, D) matrix grouped by clip.
     """
     has_swap = _checked(video, text, swapped, positives, has_swap)
+    if is_same_action is not None and is_same_action.shape != positives.shape:
+        allowed = tuple(positives.shape)
+        raise InputError("is_same_action", f"shape {tuple(is_same_action.shape)}; allowed: {allowed}")
     logits = cosines(text, video) / temperature
     own = _own_cosines(video, swapped) / temperature
     hard = own.masked_fill(~has_swap, -torch.inf)
-    others = logits.T if is_true is None else logits.T.masked_fill(_besides_own(is_true), -torch.inf)
+    others = logits.T if is_same_action is None else logits.T.masked_fill(_besides_own(is_same_action), -torch.inf)
     all_texts = torch.cat([others, hard], dim=1)  # N clips by N + K captions
     return EgoNcePlusPlus(
         text_to_video=(logits.logsumexp(dim=1) - logits.masked_fill(~positives, -torch.inf).logsumexp(dim=1)).mean(),
@@ -80,8 +83,8 @@ def egoncepp(
     )
 
 
-def _besides_own(is_true: Tensor) -> Tensor:
-    return is_true & ~torch.eye(len(is_true), dtype=torch.bool, device=is_true.device)
+def _besides_own(is_same_action: Tensor) -> Tensor:
+    return is_same_action & ~torch.eye(len(is_same_action), dtype=torch.bool, device=is_same_action.device)
 
 
 def _own_cosines(video: Tensor, swapped: Tensor) -> Tensor:

@@ -140,6 +140,11 @@ def archive_digest(archive: Path) -> str:
 
 def _existing(path: Path, source: dict[str, str | int]) -> int:
     about = json.loads(path.read_text())
+    if about.get("format_version") != _FORMAT_VERSION:
+        raise ConfigError(
+            f"{path.parent} was made by another version of henasy (format {about.get('format_version', 1)}, this one "
+            f"reads {_FORMAT_VERSION}), which trains by other rules: begin the run in another folder"
+        )
     differing = {name: (about.get(name), value) for name, value in source.items() if about.get(name) != value}
     if differing:
         raise ConfigError(f"{path.parent} holds the cache of other clips (stored, asked): {differing}; remove it")

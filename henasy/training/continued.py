@@ -32,6 +32,8 @@ from henasy.training.egoncepp import EgoNcePlusPlusObjective, SwapBatch, SwapBat
 from henasy.training.trainer import Trainer
 
 ADAPTERS, CHECKPOINT, RUN_FILE = "adapters", "checkpoint", "run.json"
+_RULES = 2
+"""Raised when the same settings train other weights; runs of before are refused."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +48,9 @@ class ContinuedRecipe:
     """What clips are told apart from."""
     temperature: float = TEMPERATURE
     """Of the contrast."""
-    is_sparing: bool = False
-    """Whether other clips' captions of the same verb and noun are no negatives of a clip; in EgoNCE++ they are."""
+    spares_same_action: bool = False
+    """Whether other clips' captions of the same verb and noun are no negatives of a clip; in EgoNCE++ they are. A verb
+    that is true as well (a shake is a lift too) still is one."""
 
     def __post_init__(self) -> None:
         if not 0.0 < self.temperature < float("inf"):
@@ -104,7 +107,7 @@ def continue_training(
         replace(recipe.train, is_recomputing=False),  # the module that is trained has factors and no blocks
         model=adapters,
         objective=EgoNcePlusPlusObjective(
-            adapters.model, temperature=recipe.temperature, is_sparing=recipe.is_sparing, peers=peers
+            adapters.model, temperature=recipe.temperature, spares_same_action=recipe.spares_same_action, peers=peers
         ),
         source=batches,
         folder=run,
@@ -145,7 +148,8 @@ def claim_run(run: Path, recipe: ContinuedRecipe, base_space: str, digests: Mapp
     Raises:
         ConfigError: it was begun with other settings, another checkpoint or other data.
     """
-    about: dict[str, Any] = {"base_space_id": base_space, "data": dict(digests), **_fixed(recipe.to_dict())}
+    about: dict[str, Any] = {"rules": _RULES, "base_space_id": base_space, "data": dict(digests)}
+    about |= _fixed(recipe.to_dict())
     path = run / RUN_FILE
     if path.exists():
         stored = _fixed(json.loads(path.read_text(encoding="utf-8")))

@@ -72,9 +72,9 @@ class ClipCache:
         self.video_uids: list[str] = table["video_uid"]
         self.starts_s = np.array(table["start_s"])
         self.hands: list[str] = table["hand"]
-        self.all_noun_rows = _padded(table["noun_rows"])
+        self.noun_rows = _padded(table["noun_rows"])
         """(N, M) int64: what a narration names, what is handled first; -1 in an empty slot."""
-        self.noun_rows = self.all_noun_rows[:, 0]
+        self.handled_rows = self.noun_rows[:, 0]
         self.verb_rows = np.array(table["verb_row"])
 
     def __len__(self) -> int:
@@ -111,7 +111,8 @@ class Told(NamedTuple):
 
     texts: list[str]
     verb_phrases: list[str]
-    noun_rows: NDArray[np.int64]
+    handled_rows: NDArray[np.int64]
+    """The noun of what is handled"""
     verb_rows: NDArray[np.int64]
     has_undone: NDArray[np.bool_]
     """(N,) whether another verb undoes the clip's; the second row of a clip without says the same as its first"""
@@ -127,7 +128,7 @@ def _told(cache: ClipCache) -> Told:
         texts.append(cache.texts[row] if back is None else back.text)
         phrases.append(cache.verb_phrases[row] if back is None else back.verb_phrase)
         verbs.append(cache.verb_rows[row] if back is None else label_row[back.verb])
-    return Told(texts, phrases, np.tile(cache.noun_rows, 2), np.array(verbs), has_undone)
+    return Told(texts, phrases, np.tile(cache.handled_rows, 2), np.array(verbs), has_undone)
 
 
 class CacheBatches:
@@ -167,7 +168,7 @@ class CacheBatches:
         self.wordings = np.stack([tokenizer.encode_batch(texts) for texts in wordings])
         self.has_colour = [not COLOURS.keys().isdisjoint(text.split()) for text in self.told.texts]
         # however they are worded, phrases of one verb and noun are no negatives of each other
-        self.phrase_ids = self.told.verb_rows * len(cache.nouns) + self.told.noun_rows
+        self.phrase_ids = self.told.verb_rows * len(cache.nouns) + self.told.handled_rows
 
     def batch(self, step: int, part: int, device: torch.device) -> TrainBatch:
         """Micro-batch `part` of optimiser step `step`."""
@@ -180,13 +181,13 @@ class CacheBatches:
         self._recolour(frames, drawn, own, rng)
         wording = rng.choice(3, size=len(drawn), p=(0.6, 0.2, 0.2))[own]
         rows = drawn[own]
-        noun_rows, verb_rows = self.told.noun_rows[rows], self.told.verb_rows[rows]
+        handled_rows, verb_rows = self.told.handled_rows[rows], self.told.verb_rows[rows]
         batch = TrainBatch(
             frames=self._normalised(frames),
             tokens=torch.from_numpy(self.wordings[wording, rows]),
-            nouns=torch.from_numpy(np.eye(len(self.cache.nouns), dtype=np.float32)[noun_rows]),
+            nouns=torch.from_numpy(np.eye(len(self.cache.nouns), dtype=np.float32)[handled_rows]),
             verbs=torch.from_numpy(np.eye(len(self.cache.verbs), dtype=np.float32)[verb_rows]),
-            noun_rows=torch.from_numpy(self.cache.all_noun_rows[rows % len(self.cache)]),
+            noun_rows=torch.from_numpy(self.cache.noun_rows[rows % len(self.cache)]),
             verb_rows=torch.from_numpy(verb_rows),
             phrase_tokens=torch.from_numpy(self.wordings[2, rows]),
             phrase_ids=torch.from_numpy(self.phrase_ids[rows]),

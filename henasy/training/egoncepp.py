@@ -69,7 +69,7 @@ class CacheCaptions:
     def captions(self, rows: NDArray[np.int64]) -> list[Caption]:
         """See `Captions`."""
         told = self.cache.told
-        return [Caption(told.texts[r], [int(told.verb_rows[r])], [int(told.noun_rows[r])]) for r in rows]
+        return [Caption(told.texts[r], [int(told.verb_rows[r])], [int(told.handled_rows[r])]) for r in rows]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +133,7 @@ class CacheSwaps:
 
     def _said(self, row: int) -> Said:
         cache, told = self.cache, self.cache.told
-        verb, noun = cache.verbs[told.verb_rows[row]], cache.nouns[told.noun_rows[row]]
+        verb, noun = cache.verbs[told.verb_rows[row]], cache.nouns[told.handled_rows[row]]
         return Said(told.texts[row], verb, noun, cache.hands[row % len(cache)])
 
 
@@ -215,8 +215,8 @@ class Embedded(NamedTuple):
 class EgoNcePlusPlusObjective:
     """EgoNCE++ of an adapted model's embeddings, as they are searched with.
 
-    With `is_sparing` a caption of the same verb and noun as a clip's own is not among those that the clip is told from:
-    of a rendered archive's few hundred pairs, many come twice in a batch.
+    With `spares_same_action` a caption of the same verb and noun as a clip's own is not among those that the clip is
+    told from: of a rendered archive's few hundred pairs, many come twice in a batch.
     """
 
     def __init__(
@@ -224,10 +224,15 @@ class EgoNcePlusPlusObjective:
         model: DualEncoder | Henasy,
         *,
         temperature: float = TEMPERATURE,
-        is_sparing: bool = False,
+        spares_same_action: bool = False,
         peers: Peers = ALONE,
     ) -> None:
-        self.model, self.temperature, self.is_sparing, self.peers = model, temperature, is_sparing, peers
+        self.model, self.temperature, self.spares_same_action, self.peers = (
+            model,
+            temperature,
+            spares_same_action,
+            peers,
+        )
 
     def __call__(self, batch: SwapBatch) -> dict[str, Tensor]:
         """Scalars of a batch: loss, its two directions, the share of clips nearest to their true caption, swaps."""
@@ -256,7 +261,7 @@ class EgoNcePlusPlusObjective:
                 swapped,
                 shared_nouns(nouns),
                 has_swap=has_swap,
-                is_true=positive_pairs(nouns, verbs) if self.is_sparing else None,
+                is_same_action=positive_pairs(nouns, verbs) if self.spares_same_action else None,
                 temperature=self.temperature,
             )
         return {

@@ -384,7 +384,7 @@ def _things(cache: ClipCache, config: TrainConfig) -> ThingBatches:
 
 def _words(data: Prepared, words: list[str], device: torch.device) -> Words:
     said = data.cache.told
-    narrated = set(said.noun_rows if words is data.cache.nouns else said.verb_rows)
+    narrated = set(said.handled_rows if words is data.cache.nouns else said.verb_rows)
     return Words(
         tokens=torch.from_numpy(data.tokenizer.encode_batch(words)).to(device),
         is_narrated=torch.tensor([row in narrated for row in range(len(words))], device=device),

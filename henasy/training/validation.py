@@ -51,7 +51,7 @@ class Validation:
         values = (
             _accuracy(text, video, self.inter),
             _accuracy(text, video, self.intra),
-            _word_accuracy(video, nouns, cache.noun_rows[self.rows]),
+            _word_accuracy(video, nouns, cache.handled_rows[self.rows]),
             _word_accuracy(video, verbs, cache.verb_rows[self.rows]),
         )
         return dict(zip(SCORES, values, strict=True))
@@ -61,7 +61,7 @@ def questions(
     cache: ClipCache, rows: NDArray[np.int64], rng: np.random.Generator, *, is_same_video: bool
 ) -> NDArray[np.int64]:
     """(Q, 5) positions in `rows`: the right clip first, then four of another action from its or other videos."""
-    action = cache.noun_rows[rows] * len(cache.verbs) + cache.verb_rows[rows]
+    action = cache.handled_rows[rows] * len(cache.verbs) + cache.verb_rows[rows]
     video = np.unique(np.array(cache.video_uids), return_inverse=True)[1][rows]
     asked = []
     for position in range(len(rows)):

@@ -161,9 +161,9 @@ def test_shapes_that_do_not_belong_together_are_refused(change: dict[str, Tensor
 def test_clips_are_not_told_from_captions_that_are_true_of_them() -> None:
     video, text, swapped = random_batch(4)
     positives, has_swap = torch.eye(NUM_CLIPS, dtype=torch.bool), torch.ones(NUM_CLIPS, NUM_SWAPS, dtype=torch.bool)
-    is_true = positives.clone()
-    is_true[0, 2] = is_true[2, 0] = is_true[1, 3] = True
-    got = egoncepp(video, text, swapped, positives, is_true=is_true, temperature=0.1)
+    is_same_action = positives.clone()
+    is_same_action[0, 2] = is_same_action[2, 0] = is_same_action[1, 3] = True
+    got = egoncepp(video, text, swapped, positives, is_same_action=is_same_action, temperature=0.1)
     spared = frozenset({(0, 2), (2, 0), (1, 3)})
     expected = by_loops(video, text, swapped, positives, has_swap, 0.1, spared)
     assert (got.text_to_video.item(), got.video_to_text.item()) == pytest.approx(expected, rel=1e-12)

@@ -332,11 +332,11 @@ def test_captions_that_are_true_of_a_clip_are_spared(cache: ClipCache, bases: di
     )
     model = read_checkpoint(bases["dual"]).model
     with torch.no_grad():
-        spared = EgoNcePlusPlusObjective(model, is_sparing=True)
+        spared = EgoNcePlusPlusObjective(model, spares_same_action=True)
         embedded = spared.embed(batch)
-        is_true = torch.eye(4, dtype=torch.bool)
-        is_true[0, 2] = is_true[2, 0] = True
-        told = {"has_swap": batch.has_swap, "is_true": is_true}
+        is_same_action = torch.eye(4, dtype=torch.bool)
+        is_same_action[0, 2] = is_same_action[2, 0] = True
+        told = {"has_swap": batch.has_swap, "is_same_action": is_same_action}
         loss = egoncepp(*embedded, shared_nouns(batch.nouns), **told)
     assert spared(batch)["loss"].item() == pytest.approx(loss.total.item(), rel=1e-5)
     assert EgoNcePlusPlusObjective(model)(batch)["loss"] > spared(batch)["loss"]

@@ -148,7 +148,7 @@ def test_batches_refuse_what_the_cache_cannot_give(cache: ClipCache, changes: di
 def test_questions_have_one_right_choice_and_stay_within_the_video(cache: ClipCache) -> None:
     rows = np.arange(NUM_CLIPS)
     asked = questions(cache, rows, np.random.default_rng(0), is_same_video=True)
-    action = cache.noun_rows * 3 + cache.verb_rows
+    action = cache.handled_rows * 3 + cache.verb_rows
     assert len(asked) == NUM_CLIPS
     for question in asked:
         assert len(set(question // 6)) == 1

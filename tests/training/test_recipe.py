@@ -202,6 +202,14 @@ def test_recipe_entity_losses_fall_on_a_repeated_batch(prepared: Prepared, recip
         assert sum(line[name] for line in lines[-4:]) < 0.75 * sum(line[name] for line in lines[:4]), name
 
 
+def test_clip_cache_of_another_version_is_refused(prepared: Prepared, folder: Path, tmp_path: Path) -> None:
+    about = json.loads((folder / "run" / "cache-train" / "cache.json").read_text())
+    del about["format_version"]
+    (tmp_path / "cache.json").write_text(json.dumps(about))
+    with pytest.raises(ConfigError, match=r"another version of henasy \(format 1, this one reads 2\)"):
+        build_clip_cache(folder / "train", tmp_path, crop_px=100, num_moments=8, num_workers=1)
+
+
 def test_clip_cache_of_another_archive_is_refused(prepared: Prepared, folder: Path) -> None:
     cache = folder / "run" / "cache-train"
     sizes = {"crop_px": prepared.cache.crop_px, "num_moments": prepared.cache.num_moments}

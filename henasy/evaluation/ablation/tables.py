@@ -19,7 +19,7 @@ RULES = (
     "frames. Where no loss has words the map of entities into the joint space is never trained, and no text can choose "
     "an entity.",
     "With L_proj is with all that boxes tell: their places, what they are called, and the matching that they guide. "
-    "Without it a clip has one noun, what its narration says is handled.",
+    "Without it a clip has the nouns of its narration, by training rules 1 only that of what is handled.",
 )
 
 _NONE = "–"
