@@ -98,7 +98,7 @@ def main(
         types = asked.questions.types
         facts = encoder_facts(model, encoders.henasy, is_rendered=True) | {
             "archive": _described(archive),
-            "baselines learn from": f"{len(train.clips)} clips of the training archive: {_described(train_archive)}",
+            **_training_facts(train),
             "questions": f"{(types == 1).sum()} inter, {(types == 2).sum()} intra; distractors: {distractors}",
             "held-out combinations": f"{is_held_out.sum()} of {len(clips)} clips: noun with verb, or noun with colour, "
             "that no narration of the training archive has",
@@ -135,6 +135,13 @@ def _questions(archive: Path, distractors: str, num_questions: int) -> QuestionS
     return QuestionSet(
         questions=EgoMcq(questions=everything[:num_questions]), num_asked=len(everything[:num_questions])
     )
+
+
+def _training_facts(train: RenderedArchive) -> dict[str, object]:
+    made = _described(train.folder)
+    if not train.clips:
+        return {"training archive": made}
+    return {"baselines learn from": f"{len(train.clips)} clips of the training archive: {made}"}
 
 
 def _described(archive: Path) -> str:

@@ -39,6 +39,26 @@ def numbers(script: ModuleType) -> dict[str, float]:
     return made | {f"{m}_{d}": 0.5 for m in ("mAP", "nDCG") for d in ("v2t", "t2v", "avg")}
 
 
+def test_model_card_states_the_lead_on_a_larger_archive(script: ModuleType, numbers: dict[str, float]) -> None:
+    shipped = read_checkpoint(locate_checkpoint("henasy-tiny"))
+    first = script.FIRST_STAGE
+    stages = {
+        f"{method}/{measure}": value
+        for method, value in ((first, 0.5), (script.OURS, 0.625))
+        for measure in ("inter", "intra", *script.MEASURES)
+    }
+    stages |= {
+        f"{first}/{measure} gain {part}": value
+        for measure in ("inter", "intra", *script.MEASURES)
+        for part, value in (("mean", 0.125), ("low", -0.01 if measure == "intra" else 0.1), ("high", 0.15))
+    }
+    card = script.model_card(shipped, "m", numbers, numbers, stages)
+    assert f"| {first} | 50.0 | 50.0 | 50.0 | 50.0 | 50.0 | 50.0 |" in card
+    assert "| HENASY | 62.5 +12.5 [+10.0, +15.0] | 62.5 +12.5 [-1.0, +15.0] | 62.5 +12.5 [+10.0" in card
+    assert "Not shown to be better in: intra." in card
+    assert "on more videos" not in script.model_card(shipped, "m", numbers, numbers)
+
+
 def test_model_card_states_the_numbers_and_what_is_undecided(script: ModuleType, numbers: dict[str, float]) -> None:
     shipped = read_checkpoint(locate_checkpoint("henasy-tiny"))
     mean = replace(shipped, model=shipped.model.with_global_share(0.25))
