@@ -31,6 +31,7 @@ from henasy.heads.files import has_head, read_head
 from henasy.heads.moment_ends_file import KIND
 from henasy.training.config import FREE
 
+SHORTCUT_BAR = 0.35
 METHODS = (CHANCE, TEXT_ALONE, HISTOGRAM, ONE_FRAME, SHUFFLED, FIRST_STAGE, DECODER_ALONE, OURS)
 Numbers = Mapping[str, Any]
 
@@ -158,7 +159,18 @@ def _questions(numbers: Numbers, methods: Sequence[str]) -> str:
         cells = [f"{100 * _get(numbers, f'{method}/{kind}'):.1f}" for kind in ("inter", "intra")]
         gains = [_gain(numbers, method, kind) for kind in ("inter", "intra")]
         lines.append(f"| {method} | {cells[0]} | {gains[0]} | {cells[1]} | {gains[1]} |")
-    return "\n".join([*lines, "", *_undecided(numbers, methods), *_facts(numbers)])
+    return "\n".join([*lines, "", *_shortcuts(numbers), *_undecided(numbers, methods), *_facts(numbers)])
+
+
+def _shortcuts(numbers: Numbers) -> list[str]:
+    """A sentence that names what sees less and still answers more than the questions were to let it."""
+    found = []
+    for method in (TEXT_ALONE, HISTOGRAM, ONE_FRAME, SHUFFLED):
+        shares = {kind: _get(numbers, f"{method}/{kind}") for kind in ("inter", "intra")}
+        if max(shares.values()) > SHORTCUT_BAR:
+            found.append(f"{method} ({', '.join(f'{kind} {100 * share:.1f}' for kind, share in shares.items())})")
+    bar = f"Above the {SHORTCUT_BAR:.0%} that the questions were to leave what sees less"
+    return [f"{bar}: {'; '.join(found)}.", ""] if found else []
 
 
 def _undecided(numbers: Numbers, methods: Sequence[str]) -> list[str]:
@@ -172,7 +184,12 @@ def _gain(numbers: Numbers, method: str, kind: str) -> str:
     if method == OURS:
         return ""
     mean, low, high = (100 * _get(numbers, f"{method}/{kind} gain {part}") for part in ("mean", "low", "high"))
-    return f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+    return f"{mean:+.1f} [{_end(low)}, {_end(high)}]"
+
+
+def _end(value: float) -> str:
+    """An end of an interval, so fine that its side of zero is seen."""
+    return f"{value:+.1f}" if abs(value) >= 0.05 else f"{value:+.2f}"
 
 
 def _words(numbers: Numbers, methods: Sequence[str]) -> str:

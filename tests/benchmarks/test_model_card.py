@@ -50,11 +50,18 @@ def test_model_card_states_the_lead_on_a_larger_archive(script: ModuleType, numb
     stages |= {
         f"{first}/{measure} gain {part}": value
         for measure in ("inter", "intra", *script.MEASURES)
-        for part, value in (("mean", 0.125), ("low", -0.01 if measure == "intra" else 0.1), ("high", 0.15))
+        for part, value in (
+            ("mean", 0.125),
+            ("low", {"inter": 0.0004, "intra": -0.01}.get(measure, 0.1)),
+            ("high", 0.15),
+        )
     }
     card = script.model_card(shipped, "m", numbers, numbers, stages)
     assert f"| {first} | 50.0 | 50.0 | 50.0 | 50.0 | 50.0 | 50.0 |" in card
-    assert "| HENASY | 62.5 +12.5 [+10.0, +15.0] | 62.5 +12.5 [-1.0, +15.0] | 62.5 +12.5 [+10.0" in card
+    assert "| HENASY | 62.5 +12.5 [+0.04, +15.0] | 62.5 +12.5 [-1.0, +15.0] | 62.5 +12.5 [+10.0" in card
+    # of the made-up numbers text has 10 %, colours 20 %, one frame 30 %, shuffled frames 40 %
+    above = "Above the 35% that the questions were to leave what sees less: shuffled frames (inter 40.0, intra 40.0).\n"
+    assert above in card
     assert "Not shown to be better in: intra." in card
     assert "on more videos" not in script.model_card(shipped, "m", numbers, numbers)
 
