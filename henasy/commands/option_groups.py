@@ -27,6 +27,17 @@ share_option = click.option(
     show_default=True,
     help="Do the I-th of N parts of the work beside other processes with the same OUT; the last one writes it.",
 )
+parts_of_a_step = (
+    click.option(
+        "--micro-batches", "num_micro_batches", default=1, show_default=True, help="Parts of a step, to save memory."
+    ),
+    click.option(
+        "--joint-contrast",
+        "is_joint_contrast",
+        is_flag=True,
+        help="Contrast over all parts of a step; each then goes through twice.",
+    ),
+)
 
 
 def grouped(name: str, build: Callable[..., Any], *options: Decorator) -> Decorator:

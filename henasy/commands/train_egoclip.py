@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from henasy.commands.option_groups import grouped
+from henasy.commands.option_groups import grouped, parts_of_a_step
 from henasy.commands.train_evaluations import Evaluations, evaluation_options, folder_scores
 from henasy.errors import HenasyError
 from henasy.training.config import PRECISIONS, TrainConfig
@@ -62,15 +62,7 @@ _train = grouped(
     _training,
     click.option("--steps", "num_steps", type=click.IntRange(min=1), help="At most so many steps, to try things out."),
     click.option("--batch-size", default=128, show_default=True, help="Anchors per step of all processes."),
-    click.option(
-        "--micro-batches", "num_micro_batches", default=1, show_default=True, help="Parts of a step, to save memory."
-    ),
-    click.option(
-        "--joint-contrast",
-        "is_joint_contrast",
-        is_flag=True,
-        help="Contrast over all parts of a step; each then goes through twice.",
-    ),
+    *parts_of_a_step,
     click.option("--recompute", "is_recomputing", is_flag=True, help="Activation checkpointing."),
     click.option("--compile", "is_compiled", is_flag=True, help="torch.compile."),
     click.option("--precision", type=click.Choice(PRECISIONS), default="float32", show_default=True),

@@ -11,7 +11,7 @@ import torch
 
 from henasy.checkpoint.folder import Checkpoint, dual_config, read_checkpoint
 from henasy.checkpoint.locate import locate_checkpoint
-from henasy.commands.option_groups import grouped
+from henasy.commands.option_groups import grouped, parts_of_a_step
 from henasy.commands.train_evaluations import Evaluations, evaluation_options, folder_scores
 from henasy.errors import ConfigError, HenasyError
 from henasy.losses.egoncepp import TEMPERATURE
@@ -139,15 +139,7 @@ _recipe_options = grouped(
     click.option(
         "--batch-size", default=16, show_default=True, help="Anchors per step; each brings a clip from nearby."
     ),
-    click.option(
-        "--micro-batches", "num_micro_batches", default=1, show_default=True, help="Parts of a step, to save memory."
-    ),
-    click.option(
-        "--joint-contrast",
-        "is_joint_contrast",
-        is_flag=True,
-        help="Contrast over all parts of a step; each then goes through twice.",
-    ),
+    *parts_of_a_step,
     click.option("--rank", default=16, show_default=True, help="Rank of the adapters."),
     click.option("--towers", type=click.Choice(TOWERS), default="both", show_default=True, help="What is adapted."),
     click.option(

@@ -11,7 +11,6 @@ N clips, F moments, C crop size in px. A video's rows are contiguous.
 import csv
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -24,6 +23,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from henasy.errors import AnnotationError, ConfigError, VideoError
+from henasy.scenes.files import write_text
 from henasy.scenes.truth import Truth
 from henasy.video.clips import RefusedClips, read_clips
 from henasy.video.plan import frame_times
@@ -126,9 +126,7 @@ def build_clip_cache(archive: Path, folder: Path, *, crop_px: int, num_moments: 
         "nouns": list(nouns),
         "verbs": read_taxonomy_labels(archive, "verb"),
     }
-    temporary = folder / "cache.json.tmp"
-    temporary.write_text(json.dumps(about, indent=2))
-    os.replace(temporary, folder / "cache.json")
+    write_text(folder / "cache.json", json.dumps(about, indent=2))
     return len(narrations)
 
 

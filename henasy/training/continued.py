@@ -9,7 +9,6 @@ RUN/checkpoint          the checkpoint with the adapters merged into its weights
 """
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from henasy.checkpoint.space import space_id
 from henasy.errors import ConfigError
 from henasy.losses.egoncepp import TEMPERATURE
 from henasy.model.adapters import AdapterConfig, Adapters
+from henasy.scenes.files import write_text
 from henasy.training.blocks import recompute_blocks
 from henasy.training.checkpoints import FOLDER, Checkpoints, FolderScores
 from henasy.training.config import FREE, TrainConfig
@@ -158,12 +158,7 @@ def claim_run(run: Path, recipe: ContinuedRecipe, base_space: str, digests: Mapp
             raise ConfigError(f"{run} holds a run with other settings (stored, asked): {changed}")
         return
     run.mkdir(parents=True, exist_ok=True)
-    temporary = run / f".{RUN_FILE}.{os.getpid()}"
-    with temporary.open("w", encoding="utf-8") as stream:
-        json.dump(about, stream, indent=2)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(temporary, path)
+    write_text(path, json.dumps(about, indent=2))
 
 
 def _fixed(about: dict[str, Any]) -> dict[str, Any]:
